@@ -1,0 +1,42 @@
+"""The self-supervised learning paradigm in computer vision, made runnable.
+
+    import sslcourse as sc
+    data = sc.load("toybox")
+    run = sc.pretrain("simclr", data)
+    sc.evaluate.knn(run.encoder, data)
+
+Everything is imported when it is first used, so that the command answers at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+__version__ = "0.1.0"
+
+_NAMES = {
+    "load": "sslcourse.data",
+    "pretrain": "sslcourse.train",
+    "Run": "sslcourse.train",
+    "METHODS": "sslcourse.methods",
+    "Method": "sslcourse.methods",
+    "Recipe": "sslcourse.recipes",
+    "UserError": "sslcourse.errors",
+}
+_MODULES = (
+    "data", "views", "nets", "methods", "train", "recipes", "evaluate", "shortcuts", "lesson", "plots", "widgets", "course", "benchmark",
+)  # fmt: skip
+
+__all__ = [*_NAMES, *_MODULES]
+
+
+def __getattr__(name: str):
+    if name in _NAMES:
+        return getattr(importlib.import_module(_NAMES[name]), name)
+    if name in _MODULES:
+        return importlib.import_module(f"sslcourse.{name}")
+    raise AttributeError(f"module 'sslcourse' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,307 @@
+"""Run the lessons in order: execute, render to HTML, collect the claims."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+
+from sslcourse import recipes
+from sslcourse.errors import UserError
+from sslcourse.lesson import ROOT, build_dir
+from sslcourse.plots import table
+
+# The one constant of the Colab bootstrap; `write_back` copies the bootstrap into every lesson.
+SOURCE = "git+https://github.com/sslcourse/sslcourse"
+
+BOOTSTRAP = f'''\
+# Colab: install the course beside the torch, torchvision and numpy that are already there
+import importlib.util
+import subprocess
+import sys
+from importlib.metadata import version
+
+if importlib.util.find_spec("sslcourse") is None:
+    kept = [f"{{name}}=={{version(name)}}\\n" for name in ("torch", "torchvision", "numpy")]
+    open("kept.txt", "w").writelines(kept)
+    source = "{SOURCE}"
+    subprocess.check_call([sys.executable, "-m", "pip", "install", "-q", "-c", "kept.txt", source])
+'''
+
+WIDGET = "application/vnd.jupyter.widget-view+json"
+ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+
+
+@dataclass
+class Result:
+    """How one lesson went."""
+
+    name: str
+    title: str
+    seconds: float
+    error: str = ""
+    claims: list[dict] = field(default_factory=list)
+
+
+def find_lessons(lessons: Iterable[str] | None, folder: Path) -> list[Path]:
+    """The notebooks NN_*.ipynb in order; lessons: numbers or names, such as "02" or "06_simclr"."""
+    paths = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
+    if not paths:
+        raise UserError(f"no lessons in {folder}: run this in a checkout of the course")
+    if not lessons:
+        return paths
+    chosen = []
+    for wanted in lessons:
+        name = Path(wanted).stem
+        name = name.zfill(2) if name.isdigit() else name
+        found = [path for path in paths if name in (path.stem, path.stem[:2])]
+        if not found:
+            raise UserError(f"lesson {wanted!r} is unknown: choose from {', '.join(p.stem for p in paths)}")
+        chosen += [path for path in found if path not in chosen]
+    return sorted(chosen)
+
+
+def title_of(notebook: NotebookNode, otherwise: str) -> str:
+    """The notebook's first heading."""
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown" and (found := re.search(r"^#\s+(.+)$", cell.source, re.M)):
+            return found.group(1).strip()
+    return otherwise
+
+
+class Progress:
+    """One line per code cell, or one line that changes on a terminal."""
+
+    def __init__(self, name: str, total: int):
+        self.name, self.total, self.done, self.live = name, total, 0, sys.stdout.isatty()
+
+    def start(self, cell: NotebookNode, cell_index: int) -> None:
+        if self.live and cell.cell_type == "code":
+            place = f"{self.name}  cell {self.done + 1}/{self.total}"
+            print(f"\r\033[K{place}: {first_line(cell)}", end="", flush=True)
+
+    def end(self, cell: NotebookNode, cell_index: int, execute_reply: dict) -> None:
+        if execute_reply["content"]["status"] != "ok":
+            return
+        self.done += 1
+        if not self.live:
+            print(f"{self.name}  cell {self.done}/{self.total} done", flush=True)
+
+    def close(self) -> None:
+        if self.live:
+            print("\r\033[K", end="")
+
+
+def first_line(cell: NotebookNode) -> str:
+    lines = [line for line in cell.source.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    return (lines or [""])[0][:70]
+
+
+def execute(notebook: NotebookNode, name: str, folder: Path, environment: dict, timeout: float | None) -> str:
+    """Run every cell in a fresh kernel whose working directory is `folder`; outputs land in `notebook`.
+
+    Returns "" or what went wrong, in one block that names the cell.
+    """
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+
+    code = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+    progress = Progress(name, len(code))
+    client = NotebookClient(
+        notebook, resources={"metadata": {"path": str(folder)}}, kernel_name="python3", timeout=timeout,
+        record_timing=False, store_widget_state=False,
+        on_cell_execute=progress.start, on_cell_executed=progress.end,
+    )  # fmt: skip
+    try:
+        client.execute(env=os.environ | environment)
+        return ""
+    except CellExecutionError as error:
+        what = ANSI.sub("", f"{error.ename}: {error.evalue}")
+        trace = ANSI.sub("", error.traceback).strip().splitlines()[-12:]
+    except (CellTimeoutError, DeadKernelError) as error:
+        what, trace = f"{type(error).__name__}: {str(error).splitlines()[0]}", []
+    finally:
+        progress.close()
+    cell = code[min(progress.done, len(code) - 1)]
+    shown = cell.source.splitlines()[:8]
+    lines = [f"{name}: code cell {progress.done + 1} of {len(code)} failed: {what}"]
+    return "\n".join(lines + [f"    {line}" for line in shown] + [f"  | {line}" for line in trace])
+
+
+def clean(notebook: NotebookNode) -> NotebookNode:
+    """Make an executed notebook fit to commit: no widget state, timings, progress bars or machine details."""
+    notebook.metadata = NotebookNode(
+        kernelspec={"display_name": "Python 3", "language": "python", "name": "python3"},
+        language_info={"name": "python"},
+    )
+    count = 0
+    for cell in notebook.cells:
+        cell.metadata = NotebookNode({k: v for k, v in cell.metadata.items() if k in ("tags", "alt")})
+        if cell.cell_type != "code":
+            continue
+        count += bool(cell.source.strip())
+        cell.execution_count = count if cell.source.strip() else None
+        cell.outputs = [output for output in map(_clean_output, cell.outputs) if output is not None]
+        for output in cell.outputs:
+            if output.output_type == "execute_result":
+                output.execution_count = count
+    return notebook
+
+
+def _clean_output(output: NotebookNode) -> NotebookNode | None:
+    if output.output_type == "stream":
+        lines = (line.rsplit("\r", 1)[-1] for line in output.text.replace("\r\n", "\n").split("\n"))
+        output.text = ANSI.sub("", "\n".join(lines))
+        return output if output.text.strip() else None
+    if WIDGET in output.get("data", {}):
+        del output.data[WIDGET]
+        if re.search(r"\d+%\|", output.data.get("text/plain", "")) or not output.data.get("text/plain"):
+            return None  # a progress bar
+    return output
+
+
+def refresh_bootstrap(notebook: NotebookNode) -> None:
+    """Bring the Colab bootstrap at the head of the first code cell up to date."""
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    if code and code[0].source.startswith(BOOTSTRAP.splitlines()[0]):
+        _, mark, rest = code[0].source.partition("\nimport sslcourse")
+        code[0].source = BOOTSTRAP + mark + rest if mark else code[0].source
+
+
+def to_html(notebook: NotebookNode, title: str) -> str:
+    """One page: alt text from the outputs' metadata, and links between lessons made links between pages."""
+    from nbconvert import HTMLExporter
+
+    notebook = copy.deepcopy(notebook)
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            alt = output.get("metadata", {}).get("image/png", {}).get("alt")
+            if alt:  # nbconvert's own template forgets it
+                picture = output.data.pop("image/png").replace("\n", "")
+                output.data["text/html"] = f'<img alt="{escape(alt)}" src="data:image/png;base64,{picture}">'
+    page, _ = HTMLExporter().from_notebook_node(notebook, {"metadata": {"name": title}})
+    return re.sub(r'href="(?:\./)?(\d\d)_[\w-]+\.ipynb(#[^"]*)?"', r'href="\1.html\2"', page)
+
+
+def claims_table(results: list[Result]):
+    """Every claim judged: lesson, text, numbers, verdict."""
+    rows = [
+        {"lesson": r.name[:2], "claim": c["text"], "numbers": c["numbers"], "verdict": c["status"]}
+        for r in results
+        for c in r.claims
+    ]
+    return table(rows, ["lesson", "claim", "numbers", "verdict"])
+
+
+def index_html(results: list[Result], profile: str) -> str:
+    """The page that lists the lessons and every claim."""
+    items = []
+    for r in results:
+        held = sum(claim["status"] == "holds" for claim in r.claims)
+        state = "failed" if r.error else f"{held} of {len(r.claims)} claims hold"
+        link = f'<a href="{r.name[:2]}.html">{escape(r.title)}</a>'
+        items.append(f"<li>{r.name[:2]} {link} <small>{r.seconds:.0f} s, {state}</small></li>")
+    style = (
+        "body{font:16px/1.5 sans-serif;max-width:62em;margin:2em auto;padding:0 1em}"
+        "table{border-collapse:collapse}"
+        "td,th{padding:.3em .7em;border-bottom:1px solid #ddd;vertical-align:top}"
+    )
+    claims = claims_table(results)._repr_html_()
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>sslcourse</title>'
+        f"<style>{style}</style></head><body><h1>sslcourse</h1><p>Profile {profile}.</p>"
+        f"<ul>{''.join(items)}</ul>"
+        f"<h2>Claims</h2>{claims}</body></html>\n"
+    )
+
+
+def read_claims(build: Path, skip: int) -> list[dict]:
+    """The lines of `claims.jsonl` after the first `skip`."""
+    path = build / "claims.jsonl"
+    if not path.is_file():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()[skip:]]
+
+
+def run_course(
+    lessons: Iterable[str] | None = None,
+    profile: str | None = None,
+    build: str | Path | None = None,
+    html: bool = True,
+    *,
+    folder: str | Path | None = None,
+    write_back: bool = False,
+    timeout: float | None = None,
+) -> int:
+    """Execute the lessons in order, render them to BUILD/course/NN.html, and print the claims table.
+
+    lessons: such as ["02", "06"], default all. folder: default `notebooks/` (or its `solutions`).
+    write_back: store the executed, cleaned notebooks in `folder` (never under smoke, never a failed one).
+    timeout: seconds per cell. Returns 1 if a lesson or a claim failed, else 0; the rest run all the same.
+    """
+    profile = recipes.profile(profile)
+    if write_back and profile == "smoke":
+        raise UserError("write_back under profile smoke: lessons are committed executed under laptop or gpu")
+    folder = (Path(folder) if folder else ROOT / "notebooks").resolve()
+    build = (Path(build) if build else build_dir()).resolve()
+    pages = build / ("course" if folder.name != "solutions" else "course/solutions")
+    pages.mkdir(parents=True, exist_ok=True)
+    results, begun = [], time.perf_counter()
+    for path in find_lessons(lessons, folder):
+        results.append(run_lesson(path, profile, build, pages if html else None, write_back, timeout))
+    if html:
+        (pages / "index.html").write_text(index_html(results, profile), encoding="utf-8")
+    report(results, time.perf_counter() - begun, pages if html else None)
+    return int(any(r.error or any(c["failed"] for c in r.claims) for r in results))
+
+
+def run_lesson(
+    path: Path, profile: str, build: Path, pages: Path | None, write_back: bool, timeout: float | None
+) -> Result:
+    """Execute one notebook; see `run_course`."""
+    notebook = nbformat.read(path, as_version=4)
+    refresh_bootstrap(notebook)
+    title = title_of(notebook, path.stem)
+    print(f"{path.stem}: {title}", flush=True)
+    before = len(read_claims(build, 0))
+    environment = {"SSLCOURSE_PROFILE": profile, "SSLCOURSE_LESSON": path.stem, "SSLCOURSE_BUILD": str(build)}
+    begun = time.perf_counter()
+    error = execute(notebook, path.stem, path.parent, environment, timeout)
+    seconds = time.perf_counter() - begun
+    mine = [c for c in read_claims(build, before) if c["lesson"] == path.stem]
+    result = Result(path.stem, title, seconds, error, mine)
+    clean(notebook)
+    if write_back and not error:
+        nbformat.validate(notebook)
+        nbformat.write(notebook, path)
+    if pages:
+        (pages / f"{path.stem[:2]}.html").write_text(to_html(notebook, title), encoding="utf-8")
+    print(f"{path.stem}: {'FAILED' if error else 'done'} in {seconds:.0f} s", flush=True)
+    if error:
+        print(f"\n{error}\n", flush=True)
+    return result
+
+
+def report(results: list[Result], seconds: float, pages: Path | None) -> None:
+    """Print the claims table, what failed, and the total."""
+    print()
+    if any(r.claims for r in results):
+        print(claims_table(results), end="\n\n")
+    failed = [r.name for r in results if r.error]
+    claims = [c for r in results for c in r.claims]
+    said = f"{len(results) - len(failed)} of {len(results)} lessons ran, {len(claims)} claims"
+    counts = {status: sum(c["status"] == status for c in claims) for status in {c["status"] for c in claims}}
+    said += f" ({', '.join(f'{n} {status}' for status, n in sorted(counts.items()))})" if counts else ""
+    print(f"{said}, {seconds / 60:.1f} min" + (f"; pages in {pages}" if pages else ""))
+    if failed:
+        print(f"failed: {', '.join(failed)}")

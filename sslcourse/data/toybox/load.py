@@ -1,0 +1,199 @@
+"""Renders the toybox worlds in chunks on the CPU and keeps the result in the cache directory."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import re
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from sslcourse.data.images import Data, ImageSet, cache_dir
+from sslcourse.data.toybox.toys import CLASSES
+from sslcourse.data.toybox.trace import Parts, Scene, render
+from sslcourse.data.toybox.world import WORLDS, Draw, World, assemble, draw_factors
+from sslcourse.errors import UserError
+
+RENDERER = 1  # raise it whenever the same factors would give other bytes
+SPLITS = ("train", "val", "test")
+BLOCK = 512  # images or clips whose scenes are built at once
+CHUNK = 24 * 1024  # rays traced at once: what fits into the cores' caches
+
+
+def load_toybox(
+    name: str = "toybox",
+    size: int | None = None,
+    limit: int | None = None,
+    splits: tuple[str, ...] = SPLITS,
+    seed: int = 0,
+) -> Data:
+    """The world `name` of `WORLDS`, rendered at `size` pixels (default: the world's own), at most `limit` rows a split.
+
+    `limit` is an exact prefix. A split not in `splits` has no rows. What was rendered is kept in the cache directory.
+    Masks: "instance" (1..K, 0 is floor) and "class" (class + 1, 0 is floor), by the ray through the pixel's centre.
+    Boxes hold the visible pixels of each instance. Labels are balanced in every ten consecutive rows;
+    `toybox-scenes` and `toybox-video` have none (their factor "label" is (N, K), -1 where there is no toy), and
+    `toybox-texture` is labelled by the kind of texture.
+
+    Factors, float32 unless said, angles in radians; N rows, and for scenes and videos (N, K) wherever a toy is meant:
+        hue (N, 4), colour (N, 4, 3)   of the toy's four slots (largest parts, second, small parts, details); sRGB in [0, 1]
+        yaw (N,)                       about the vertical, 0 faces the camera; videos (N, T, K), from the mean azimuth
+        symmetry (N,)                  yaw repeats every 2 pi / symmetry; 0: a body of revolution
+        size (N,)                      longest side of the toy's box over the image's side (scenes: height in world units)
+        place (N, 2)                   x, y of the box's centre in [-1, 1], y down (scenes: (N, K, 2) on the floor, videos
+                                       (N, T, K, 2), world units)
+        shape (N, 16)                  uniforms behind the proportions; their meaning depends on the class
+        light_azimuth, light_elevation, light_strength (share of sun), light_softness (N,)    azimuth from the camera's
+        floor_hue (N,), floor_colour (N, 2, 3), floor_kind (N,) int64 index into PATTERNS, floor_contrast, floor_angle (N,),
+        floor_period, floor_shift (N, 2)     of the floor's pattern, world units
+        sky_hue, sky_value (N,)        seen in toybox-sky only
+        camera_azimuth, camera_elevation, camera_roll, camera_distance (N,), videos (N, T)
+        label int64, present bool, count int64    scenes and videos only
+    """
+    if name not in WORLDS:
+        raise UserError(f"toybox world {name!r} is unknown: use one of {', '.join(WORLDS)}")
+    if size is not None and not 8 <= size <= 512:
+        raise UserError(f"toybox size {size} is out of range: use 8 to 512 pixels")
+    if limit is not None and limit < 1:
+        raise UserError(f"limit {limit} leaves no images: use 1 or more")
+    world = WORLDS[name]
+    size = size or world.size
+    sets = {}
+    for split, count in zip(SPLITS, world.counts, strict=True):
+        n = min(count, limit or count) if split in splits else 0
+        sets[split] = cached(world, split, n, size, seed)
+    return Data(name, **sets)
+
+
+def render_world(world: World | str, split: str = "train", count: int = 16, size: int | None = None, seed: int = 0) -> ImageSet:
+    """Renders the first `count` rows of a split, without the cache."""
+    world = WORLDS[world] if isinstance(world, str) else world
+    return image_set(world, render_split(world, split, count, size or world.size, seed))
+
+
+def cached(world: World, split: str, n: int, size: int, seed: int) -> ImageSet:
+    """The first n rows of a split from the cache, rendered first where they are missing or unreadable."""
+    if n == 0:
+        return image_set(world, render_split(world, split, 1, size, seed))[:0]
+    what = hashlib.sha256(repr((RENDERER, world, split, size, seed)).encode()).hexdigest()[:12]
+    folder = cache_dir() / "toybox"
+    stem = f"{world.name}-{size}-{split}-{what}"
+    for path in sorted(folder.glob(f"{stem}-*.safetensors")):
+        held = int(re.search(r"-(\d+)$", path.stem).group(1))
+        if held >= n and (tensors := read(path, n)) is not None:
+            return image_set(world, tensors)
+    tensors = render_split(world, split, n, size, seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{stem}-{n}.safetensors"
+    beside = path.with_suffix(f".{os.getpid()}.tmp")
+    save_file(tensors, beside)
+    os.replace(beside, path)
+    return image_set(world, tensors)
+
+
+def read(path: Path, n: int) -> dict[str, Tensor] | None:
+    """The first n rows of every tensor in a cache file, or None if it cannot be read."""
+    try:
+        with safe_open(path, "pt") as file:
+            tensors = {key: file.get_slice(key)[:n] for key in file.keys()}
+    except (SafetensorError, OSError, ValueError):
+        return None
+    return tensors if "images" in tensors and all(len(v) == n for v in tensors.values()) else None
+
+
+def image_set(world: World, tensors: dict[str, Tensor]) -> ImageSet:
+    """An ImageSet from the flat dictionary that the cache holds."""
+    def part(prefix):
+        return {key[len(prefix):]: v for key, v in tensors.items() if key.startswith(prefix)}
+
+    return ImageSet(tensors["images"], tensors.get("labels"), world.classes, part("factors."), part("masks."),
+                    tensors.get("boxes"), tensors.get("depth"))
+
+
+def render_split(world: World, split: str, n: int, size: int, seed: int) -> dict[str, Tensor]:
+    """Renders n rows: images, labels, boxes, depth, masks.*, factors.*; blocks of rows keep memory flat."""
+    f = draw_factors(world, split, n, seed)
+    rows = max(BLOCK // world.frames // world.toys[1] if world.toys[1] else BLOCK, 1)
+    blocks = []
+    bar = tqdm(total=n, desc=f"rendering {world.name} {split}", unit="image", leave=False, disable=None)
+    with bar, workers() as pool:
+        for start in range(0, n, rows):
+            part = {name: v[start : start + rows] for name, v in f.items()}
+            blocks.append(render_block(world, part, size, pool, Draw(world, split, n, seed), start))
+            bar.update(len(part["label"]))
+    return {name: torch.cat([b[name] for b in blocks]) for name in blocks[0]}
+
+
+def workers() -> ThreadPoolExecutor:
+    """One thread for each of torch's, each computing alone: chunks are too small to be shared."""
+    return ThreadPoolExecutor(torch.get_num_threads(), initializer=torch.set_num_threads, initargs=(1,))
+
+
+def render_block(world: World, f: dict[str, Tensor], size: int, pool: ThreadPoolExecutor, draw: Draw, start: int):
+    """Renders the rows whose factors are f; `start` is the first one's number, for its noise."""
+    (n, k), t = f["label"].shape, world.frames
+    scene, extra = assemble(world, f)
+    scene = single(scene)
+    chunk = max(CHUNK // size ** 2, 1)
+    order = (scene.parts.instance > 0).sum(1).argsort(stable=True)  # images with equally many parts go together
+    scene = scene[order]
+
+    def work(rows: slice) -> dict[str, Tensor]:
+        piece = scene[rows]
+        held = max(int((piece.parts.instance > 0).sum(1).max()), 1)
+        piece.parts = piece.parts[:, :held]
+        return render(piece, size)
+
+    done = list(pool.map(work, [slice(a, a + chunk) for a in range(0, n * t, chunk)]))
+    images, instance, depth = (torch.cat([d[name] for d in done])[order.argsort()] for name in ("images", "instance", "depth"))
+    if world.noise:
+        grain = torch.stack([torch.from_numpy(draw.generator("noise", start + i).random((3, *images.shape[1:]), "float32"))
+                             for i in range(n)]).sum(1) - 1.5  # (N, 3, 3, S, S) -> (N, 3, S, S), deviation 0.5
+        images = (images + grain * (510 * world.noise)).round().clamp(0, 255).to(torch.uint8)
+    lookup = torch.cat([torch.zeros(n, 1, dtype=torch.int64), f["label"] + 1], 1).repeat_interleave(t, 0)  # (N * T, K + 1)
+    kind = lookup.gather(1, instance.flatten(1).long()).to(torch.uint8).view_as(instance)
+    out = {"images": images, "masks.instance": instance, "masks.class": kind, "boxes": boxes(instance, k), "depth": depth}
+    if t > 1:
+        out = {name: v.unflatten(0, (n, t)) for name, v in out.items()}
+    f = {**f, **extra}
+    label, present, _ = f.pop("label"), f.pop("present"), f.pop("spin", None)
+    if world.toys[1] > 1:
+        f.update(label=label.where(present, -1), present=present, count=present.sum(1))
+    else:
+        out["labels"] = label.squeeze(1)
+    if not world.toys[1]:
+        f = {name: v for name, v in f.items() if name.split("_")[0] in ("floor", "light", "camera")}
+    for name, v in f.items():
+        v = v.float() if v.is_floating_point() else v
+        squeeze = v.shape[1:2] == (1,)  # one toy, one frame, or one value for the image
+        out[f"factors.{name}"] = v.squeeze(1) if squeeze else v
+    return {name: v.contiguous() for name, v in out.items()}
+
+
+def single(scene: Scene) -> Scene:
+    """The scene in float32."""
+    def cast(v):
+        return v.float() if v.is_floating_point() else v
+
+    parts = Parts(**{name: cast(v) for name, v in vars(scene.parts).items()})
+    return Scene(parts, **{name: cast(v) for name, v in vars(scene).items() if name != "parts"})
+
+
+def boxes(instance: Tensor, k: int) -> Tensor:
+    """Tight boxes (N, K, 4) x0 y0 x1 y1 about the pixels of instances 1..K in masks (N, S, S); -1 where not seen."""
+    size = instance.shape[-1]
+    mine = instance.unsqueeze(1) == torch.arange(1, k + 1).view(1, k, 1, 1)  # (N, K, S, S)
+    edges = []
+    for axis in (2, 3):  # columns, then rows
+        line = mine.any(axis).long()  # (N, K, S)
+        edges.append((line.argmax(2), size - line.flip(2).argmax(2)))
+    (x0, x1), (y0, y1) = edges
+    box = torch.stack([x0, y0, x1, y1], -1).float()
+    return box.where(mine.flatten(2).any(2, keepdim=True), -1.0)

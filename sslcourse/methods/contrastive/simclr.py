@@ -1,0 +1,70 @@
+"""SimCLR: two views of an image must find each other among all others in the batch."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from sslcourse.methods.method import Method, Paper
+from sslcourse.nets import Encoder, projection_head
+from sslcourse.nets.world import gather, rank
+from sslcourse.views import simclr_view
+
+
+def nt_xent(z1: Tensor, z2: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """The normalised temperature-scaled cross-entropy and how often the partner is found first.
+
+    z1, z2 (B, D): two views of the same B images, row by row. With N images over all processes,
+    l_ij = -log(exp(sim(z_i, z_j) / tau) / sum_{k != i} exp(sim(z_i, z_k) / tau)), sim the cosine, is
+    averaged over the 2B anchors of this process against all 2N embeddings. Chance is log(2N - 1).
+    """
+    z1, z2 = F.normalize(z1, dim=1), F.normalize(z2, dim=1)
+    anchors, others = torch.cat([z1, z2]), torch.cat([gather(z1), gather(z2)])  # (2B, D), (2N, D)
+    B, N = len(z1), len(others) // 2
+    first = torch.arange(B, device=z1.device) + rank() * B  # columns of this process's own images
+    itself, partner = torch.cat([first, first + N]), torch.cat([first + N, first])
+    similarity = anchors @ others.T / temperature  # (2B, 2N)
+    similarity = similarity.scatter(1, itself[:, None], float("-inf"))
+    return F.cross_entropy(similarity, partner), (similarity.argmax(1) == partner).float().mean()
+
+
+class SimCLR(Method):
+    """Two random views of each image; embeddings of the same image attract, all others repel.
+
+    z = g(h), h = f(x): the loss sees z, everything afterwards uses h. `kept`: f, the online encoder.
+    Views are those of the paper's CIFAR-10 experiments (no blur); `strength=0, grey=0` takes colour
+    distortion away. `hidden` 0 means as wide as h.
+    """
+
+    name = "simclr"
+    chapter = "contrastive"
+    paper = Paper(
+        "A Simple Framework for Contrastive Learning of Visual Representations",
+        "Chen, Kornblith, Norouzi, Hinton", "ICML", 2020, "2002.05709",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        *,
+        temperature: float = 0.5,
+        dim: int = 128,
+        hidden: int = 0,
+        layers: int = 2,
+        strength: float = 0.5,
+        grey: float = 0.2,
+        min_scale: float = 0.08,
+        blur: bool = False,
+    ):
+        super().__init__(encoder)
+        self.temperature, self.dim, self.hidden, self.layers = temperature, dim, hidden, layers
+        self.strength, self.grey, self.min_scale, self.blur = strength, grey, min_scale, blur
+        self.view = simclr_view(None, strength=strength, grey=grey, min_scale=min_scale, blur=blur)
+        self.projector = projection_head(encoder.dim, hidden or encoder.dim, dim, layers)
+
+    def loss(self, images: Tensor, index: Tensor | None = None, labels: Tensor | None = None) -> dict[str, Tensor]:
+        h = self.encoder(torch.cat([self.view(images), self.view(images)]))  # (2B, 3, H, W) -> (2B, D)
+        z1, z2 = self.projector(h).chunk(2)
+        loss, accuracy = nt_xent(z1, z2, self.temperature)
+        return {"loss": loss, "accuracy": accuracy}

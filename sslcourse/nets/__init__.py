@@ -1,0 +1,73 @@
+"""Encoders, heads, and what lets many processes act as one.
+
+`encoder(name, size, **arguments)` builds any of them: "small", "resnet18", "resnet50", "vit", "timm:NAME".
+"""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import nn
+
+from sslcourse.errors import UserError
+from sslcourse.nets.encoder import Encoder
+from sslcourse.nets.heads import projection_head
+from sslcourse.nets.resnet import ResNet, SmallResNet
+from sslcourse.nets.vit import ViT
+
+__all__ = ["Encoder", "ResNet", "SmallResNet", "ViT", "encoder", "frozen", "projection_head", "random_like"]
+
+
+def encoder(name: str = "small", size: int = 32, **arguments) -> Encoder:
+    """A fresh encoder for images of `size` pixels. `arguments` go to its class (width, depth, pool, ...)."""
+    if name == "small":
+        net: Encoder = SmallResNet(**arguments)
+    elif name in ("resnet18", "resnet50"):
+        net = ResNet(name, size, **arguments)
+    elif name == "vit":
+        net = ViT(**{"patch": 4 if size <= 32 else 8, **arguments})
+    elif name.startswith("timm:"):
+        from sslcourse.nets.timm_net import Timm
+
+        net = Timm(name.removeprefix("timm:"), size, **arguments)
+    else:
+        raise UserError(f"no encoder {name!r}; choose small, resnet18, resnet50, vit or timm:NAME")
+    net.spec = {"name": name, "size": size, **arguments}
+    return net
+
+
+def random_like(module: nn.Module, seed: int = 0) -> nn.Module:
+    """The same architecture, initialised afresh from `seed`: the baseline of every score.
+
+    An encoder without a `spec` is copied and every layer that can reset itself does.
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        if getattr(module, "spec", None):
+            return encoder(**{**module.spec, "pretrained": False} if "pretrained" in module.spec else module.spec)
+        fresh = copy.deepcopy(module)
+        for child in fresh.modules():
+            if hasattr(child, "reset_parameters"):
+                child.reset_parameters()
+        return fresh
+
+
+class Frozen(nn.Module):
+    """A network that no longer learns: no gradient, and `train()` does not wake its batch norm."""
+
+    def __init__(self, module: nn.Module):
+        super().__init__()
+        self.module = module.requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> Frozen:
+        super().train(False)
+        return self
+
+    def forward(self, *inputs, **named):
+        return self.module(*inputs, **named)
+
+
+def frozen(module: nn.Module) -> Frozen:
+    """A frozen teacher: `frozen(net)(x)` is `net(x)` in evaluation mode, without gradient to its weights."""
+    return Frozen(module)

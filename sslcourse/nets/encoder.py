@@ -1,0 +1,40 @@
+"""Encoder: images to features. The thing that is kept when the pretext task is thrown away."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class Encoder(nn.Module):
+    """Images (B, 3, H, W) in [0, 1] -> features (B, dim). Colours are normalised inside.
+
+    A subclass sets `dim` and answers `layers`; convolutional ones get `forward` and `tokens` from it.
+    `spec` is what `nets.encoder` needs to build the same architecture again.
+    """
+
+    dim: int
+
+    def __init__(self, mean: tuple[float, ...] = (0.5, 0.5, 0.5), std: tuple[float, ...] = (0.25, 0.25, 0.25)):
+        super().__init__()
+        self.spec: dict = {}
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))  # (3,) -> (1, 3, 1, 1)
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))  # (3,) -> (1, 3, 1, 1)
+
+    def normalise(self, images: Tensor) -> Tensor:
+        return (images - self.mean) / self.std
+
+    def layers(self, images: Tensor) -> dict[str, Tensor]:
+        """Every stage by name, first to last: (B, C, h, w), or (B, T, C) in a transformer."""
+        raise NotImplementedError(f"{type(self).__name__} does not name its layers")
+
+    def final_map(self, images: Tensor) -> Tensor:
+        """The last convolutional map: (B, dim, h, w)."""
+        return list(self.layers(images).values())[-1]
+
+    def tokens(self, images: Tensor) -> Tensor:
+        """One feature per place, row-major: (B, T, dim)."""
+        return self.final_map(images).flatten(2).transpose(1, 2)  # (B, D, h, w) -> (B, h * w, D)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.final_map(images).mean((2, 3))

@@ -1,0 +1,82 @@
+"""Residual networks: a small one for two CPU cores, and torchvision's with a stem for small images."""
+
+from __future__ import annotations
+
+import torchvision
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sslcourse.nets.encoder import Encoder
+
+
+def conv(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
+    layer = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+    nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+    return layer
+
+
+class Block(nn.Module):
+    """The basic residual block of He et al. (2016): two 3x3 convolutions and a shortcut.
+
+    Where the block halves the map its shortcut averages before it projects (ResNet-D, arXiv 1812.01187): nothing
+    is skipped, and it avoids strided 1x1 convolutions, whose backward pass corrupts memory on CPUs at few channels.
+    """
+
+    def __init__(self, inputs: int, outputs: int, stride: int = 1):
+        super().__init__()
+        self.conv1, self.norm1 = conv(inputs, outputs, stride), nn.BatchNorm2d(outputs)
+        self.conv2, self.norm2 = conv(outputs, outputs), nn.BatchNorm2d(outputs)
+        self.shortcut = nn.Identity()
+        if stride > 1 or inputs != outputs:
+            halve = nn.AvgPool2d(stride, ceil_mode=True, count_include_pad=False) if stride > 1 else nn.Identity()
+            project = nn.Conv2d(inputs, outputs, 1, bias=False)
+            self.shortcut = nn.Sequential(halve, project, nn.BatchNorm2d(outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.relu(self.norm1(self.conv1(x)), inplace=True)
+        return F.relu(self.norm2(self.conv2(y)).add_(self.shortcut(x)), inplace=True)
+
+
+class SmallResNet(Encoder):
+    """A residual net of four stages for 32 to 64 pixels on a CPU: features of 8 * width numbers.
+
+    The stem halves the image, so that a stage costs a quarter of its ResNet-18 twin.
+    """
+
+    def __init__(self, width: int = 24, stem_stride: int = 2, blocks: tuple[int, ...] = (1, 1, 1, 1)):
+        super().__init__()
+        widths = [width * 2**i for i in range(len(blocks))]
+        self.dim = widths[-1]
+        self.stem = nn.Sequential(conv(3, width, stem_stride), nn.BatchNorm2d(width), nn.ReLU(inplace=True))
+        self.stages = nn.ModuleList()
+        for i, (outputs, count) in enumerate(zip(widths, blocks, strict=True)):
+            inputs = widths[max(i - 1, 0)]
+            first = Block(inputs, outputs, stride=1 if i == 0 else 2)
+            self.stages.append(nn.Sequential(first, *[Block(outputs, outputs) for _ in range(count - 1)]))
+
+    def layers(self, images: Tensor) -> dict[str, Tensor]:
+        x = self.stem(self.normalise(images))
+        maps = {"stem": x}
+        for i, stage in enumerate(self.stages):
+            maps[f"stage{i + 1}"] = x = stage(x)
+        return maps
+
+
+class ResNet(Encoder):
+    """torchvision's ResNet without its classifier. Up to 64 pixels its stem is 3x3, stride 1; up to 32: no pool.
+
+    (METHODS 0.5; the stem of SimCLR's and MoCo's CIFAR experiments.)
+    """
+
+    def __init__(self, name: str = "resnet18", size: int = 32):
+        super().__init__(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+        net = getattr(torchvision.models, name)(weights=None)
+        if size <= 64:
+            net.conv1 = conv(3, 64)
+        if size <= 32:
+            net.maxpool = nn.Identity()
+        self.dim = net.fc.in_features
+        self.stem = nn.Sequential(net.conv1, net.bn1, net.relu, net.maxpool)
+        self.stages = nn.ModuleList([net.layer1, net.layer2, net.layer3, net.layer4])
+
+    layers = SmallResNet.layers

@@ -1,0 +1,42 @@
+"""Any timm model as an Encoder."""
+
+from __future__ import annotations
+
+import timm
+from torch import Tensor
+
+from sslcourse.errors import UserError
+from sslcourse.nets.encoder import Encoder
+
+
+class Timm(Encoder):
+    """`timm.create_model(name)` without its classifier; `pretrained=True` fetches its weights through timm."""
+
+    def __init__(self, name: str, size: int = 224, pretrained: bool = False, **arguments):
+        if not timm.is_model(name.split(".")[0]):
+            close = ", ".join(timm.list_models(f"*{name[:6]}*")[:5]) or "see timm.list_models()"
+            raise UserError(f"timm has no model {name!r}; close to it: {close}")
+        if "vit" in name or "deit" in name or "swin" in name:
+            arguments.setdefault("img_size", size)
+        net = timm.create_model(name, pretrained=pretrained, num_classes=0, **arguments)
+        super().__init__(mean=net.default_cfg["mean"], std=net.default_cfg["std"])
+        self.net, self.dim = net, net.num_features
+
+    def final_map(self, images: Tensor) -> Tensor:
+        return self.net.forward_features(self.normalise(images))
+
+    def layers(self, images: Tensor) -> dict[str, Tensor]:
+        """What `forward_intermediates` returns, as (B, C, h, w) each."""
+        found = self.net.forward_intermediates(self.normalise(images), intermediates_only=True)
+        return {f"layer{i + 1}": x for i, x in enumerate(found)}
+
+    def tokens(self, images: Tensor) -> Tensor:
+        x = self.final_map(images)
+        if x.ndim == 4:
+            channels_last = x.shape[-1] == self.dim and x.shape[1] != self.dim
+            x = x if channels_last else x.permute(0, 2, 3, 1)  # (B, D, h, w) -> (B, h, w, D)
+            return x.flatten(1, 2)  # (B, h, w, D) -> (B, h * w, D)
+        return x[:, getattr(self.net, "num_prefix_tokens", 0) :]  # (B, prefix + T, D) -> (B, T, D)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.net(self.normalise(images))

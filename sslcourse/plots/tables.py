@@ -1,0 +1,82 @@
+"""A table that reads well in a notebook, a page and a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+
+
+@dataclass
+class Table:
+    """Cells as text; `numeric` marks the columns to align right, `best` the cells to print bold."""
+
+    columns: list[str]
+    cells: list[list[str]]
+    numeric: list[bool]
+    best: set[tuple[int, int]]
+    caption: str = ""
+
+    def __repr__(self) -> str:
+        widths = [max(len(row[c]) for row in [self.columns, *self.cells]) for c in range(len(self.columns))]
+
+        def line(row: Sequence[str]) -> str:
+            pairs = zip(row, widths, self.numeric, strict=True)
+            return "  ".join(v.rjust(w) if right else v.ljust(w) for v, w, right in pairs).rstrip()
+
+        lines = [line(self.columns), "  ".join("-" * w for w in widths), *map(line, self.cells)]
+        return "\n".join(lines + ([self.caption] if self.caption else []))
+
+    def _repr_html_(self) -> str:
+        def row(cells: Sequence[str], tag: str, r: int = -1) -> str:
+            parts = []
+            for c, text in enumerate(cells):
+                text = escape(text).replace("\n", "<br>")
+                text = f"<b>{text}</b>" if (r, c) in self.best else text
+                side = "right" if self.numeric[c] else "left"
+                parts.append(f'<{tag} style="text-align:{side}">{text}</{tag}>')
+            return f"<tr>{''.join(parts)}</tr>"
+
+        caption = f'<caption style="caption-side:bottom;text-align:left">{escape(self.caption)}</caption>'
+        body = "".join(row(cells, "td", r) for r, cells in enumerate(self.cells))
+        head = row(self.columns, "th")
+        return f"<table>{caption if self.caption else ''}<thead>{head}</thead><tbody>{body}</tbody></table>"
+
+
+def table(
+    rows: Sequence[Sequence | Mapping],
+    columns: Sequence[str] | None = None,
+    caption: str = "",
+    *,
+    digits: int = 3,
+    best: Sequence[str] = (),
+) -> Table:
+    """Rows as lists, or as dicts (columns: default all their keys). None is a dash, a Score its value.
+
+    best: columns whose highest number is printed bold.
+    """
+    if columns is None:
+        columns = list(dict.fromkeys(key for row in rows for key in row))
+    raw = [[row.get(c) for c in columns] if isinstance(row, Mapping) else list(row) for row in rows]
+
+    def plain(value):
+        value = getattr(value, "value", value)
+        return value.item() if hasattr(value, "item") else value  # one-element tensors, numpy numbers
+
+    raw = [[plain(value) for value in row] for row in raw]
+
+    def text(value) -> str:
+        if value is None:
+            return "–"
+        return f"{value:.{digits}f}" if isinstance(value, float) else str(value)
+
+    def is_number(value) -> bool:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+
+    numeric = [all(row[c] is None or is_number(row[c]) for row in raw) for c in range(len(columns))]
+    bold = set()
+    for c, name in enumerate(columns):
+        values = [(row[c], r) for r, row in enumerate(raw) if is_number(row[c])]
+        if name in best and values:
+            bold |= {(r, c) for value, r in values if value == max(values)[0]}
+    return Table([str(c) for c in columns], [[text(v) for v in row] for row in raw], numeric, bold, caption)

@@ -1,0 +1,59 @@
+"""The table and figure of every recorded result in data/results."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from sslcourse.errors import UserError
+
+RESULTS = Path(__file__).parents[1] / "data" / "results"
+
+
+def report(build: Path, results: Path = RESULTS) -> tuple[list[dict], str]:
+    """Every row of every record that carries `method`, `protocol` and `value`, and a figure in `build/report.png`.
+
+    A record is a JSON object with "name", "command", "commit", "seed", "device", "seconds" and "rows".
+    """
+    from sslcourse.cli import table
+
+    rows = []
+    for path in sorted(results.glob("*.json")):
+        try:
+            record = json.loads(path.read_text())
+        except ValueError as error:
+            raise UserError(f"{path} is not JSON: {error}; make it again with the command in data/README.md") from None
+        for row in record.get("rows", []):
+            if {"method", "protocol", "value"} <= row.keys():
+                rows.append({"record": path.stem, "device": record.get("device", ""), **row})
+    if not rows:
+        return [], f"no results recorded in {results}"
+    figure = draw(rows, build)
+    columns = ["record", "data", "method", "protocol", "value", "seed", "seconds", "device"]
+    return rows, f"{table(rows, columns)}\n\nfigure: {figure}"
+
+
+def draw(rows: list[dict], build: Path) -> Path:
+    """Mean value per record, method and protocol as horizontal bars; every single value as a dot."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    from sslcourse import plots
+
+    plots.style()
+    groups: dict[str, list[float]] = {}
+    for row in rows:
+        groups.setdefault(f"{row['record']}: {row['method']}, {row['protocol']}", []).append(row["value"])
+    figure, axis = plt.subplots(figsize=(8, 1 + 0.28 * len(groups)), layout="constrained")
+    for y, values in enumerate(groups.values()):
+        axis.barh(y, sum(values) / len(values), color="#0072B2", alpha=0.6)
+        axis.plot(values, [y] * len(values), "k.", markersize=4)
+    axis.set(yticks=range(len(groups)), yticklabels=groups, xlim=(0, 1), xlabel="score")
+    axis.invert_yaxis()
+    build.mkdir(parents=True, exist_ok=True)
+    path = build / "report.png"
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+    return path

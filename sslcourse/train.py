@@ -1,0 +1,436 @@
+"""pretrain: the only loop. It knows the Method protocol and nothing about any method."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from lightly.utils.lars import LARS
+from lightly.utils.scheduler import cosine_warmup_schedule
+from lightning_fabric import Fabric
+from lightning_fabric.strategies import DDPStrategy
+from torch import Tensor
+
+from sslcourse import checkpoint, nets, recipes
+from sslcourse.data.images import Data, ImageSet, pick_device
+from sslcourse.errors import UserError
+from sslcourse.methods import METHODS
+from sslcourse.methods.method import Method
+from sslcourse.nets import Encoder
+from sslcourse.nets.world import with_global_batch_norm
+from sslcourse.progress import progress
+from sslcourse.recipes import Recipe
+
+PRECISIONS = {"32": "32-true", "64": "64-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
+SAVE_SECONDS = 300.0  # long epochs are also saved this often
+
+
+class Diverged(RuntimeError):
+    """The loss stopped being finite. What was saved before stands."""
+
+
+@dataclass
+class Run:
+    """A finished (or saved) training: its method, the encoder that is kept, and a line of history per epoch."""
+
+    method: Method
+    config: dict
+    history: list[dict] = field(default_factory=list)
+
+    @property
+    def encoder(self) -> Encoder:
+        return self.method.kept
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of training, without `on_epoch`."""
+        return sum(line["seconds"] for line in self.history)
+
+    def save(self, folder: str | Path) -> Path:
+        """`config.json`, `history.jsonl` and `model.safetensors`, each written beside and renamed."""
+        folder = Path(folder)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            checkpoint.write_text(folder / "config.json", json.dumps(self.config, indent=1))
+            checkpoint.write_text(folder / "history.jsonl", "".join(json.dumps(line) + "\n" for line in self.history))
+            checkpoint.write_tensors(folder / "model.safetensors", self.method.state_dict())
+        except OSError as error:
+            raise UserError(f"cannot save to {folder}: {error.strerror or error}; what was saved before is intact") from error
+        return folder
+
+    @classmethod
+    def load(cls, folder: str | Path, device: str = "auto", method: Method | None = None) -> Run:
+        """What `save` wrote. A method that is not in METHODS must be built by the caller and given as `method`."""
+        folder = Path(folder)
+        config = read_config(folder)
+        if not (folder / "model.safetensors").exists():
+            raise UserError(f"{folder} holds no model.safetensors: the run was stopped before its first save; pretrain again")
+        method = build_saved(config, folder) if method is None else method
+        checkpoint.load_into(method, checkpoint.read_tensors(folder / "model.safetensors")[0], folder)
+        method.progress = 1.0
+        method.to(pick_device(device), memory_format=torch.channels_last).eval()
+        return cls(method, config, read_history(folder))
+
+
+def read_config(folder: Path) -> dict:
+    try:
+        return json.loads((folder / "config.json").read_text())
+    except FileNotFoundError:
+        raise UserError(f"{folder} is not a run: it has no config.json; make one with `sslcourse pretrain METHOD --out {folder}`") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder / 'config.json'} cannot be read: {error}; delete the folder and train again") from None
+
+
+def read_history(folder: Path) -> list[dict]:
+    path = folder / "history.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def build(name: str, data: Data, recipe: Recipe) -> Method:
+    """The method `name` and its encoder, freshly initialised from torch's global generator."""
+    if name not in METHODS:
+        raise UserError(f"no method {name!r}; `sslcourse methods` lists them: {', '.join(METHODS)}")
+    encoder = nets.encoder(recipe.encoder, data.size, **recipe.encoder_arguments)
+    return METHODS[name](encoder, **{**METHODS[name].arguments_from(data), **recipe.arguments})
+
+
+def build_saved(config: dict, folder: Path) -> Method:
+    if config["method"] not in METHODS or not config["encoder"]:
+        raise UserError(f"{folder} was made by {config['method']!r}, which sslcourse cannot build: pass Run.load(..., method=yours)")
+    return METHODS[config["method"]](nets.encoder(**config["encoder"]), **config["arguments"])
+
+
+def make_optimizer(method: Method, recipe: Recipe) -> torch.optim.Optimizer:
+    """SGD (Nesterov), AdamW or LARS over the method's groups; a group's `base` is its own full learning rate."""
+    groups = []
+    for group in method.parameter_groups():
+        scale = group.pop("lr_scale", 1.0)
+        groups.append({"weight_decay": recipe.weight_decay, **group, "lr": recipe.lr * scale, "base": recipe.lr * scale})
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.momentum > 0)
+    if recipe.optimizer == "adamw":
+        return torch.optim.AdamW(groups, lr=recipe.lr)
+    if recipe.optimizer == "lars":
+        return LARS(groups, lr=recipe.lr, momentum=recipe.momentum)
+    raise UserError(f"no optimiser {recipe.optimizer!r} in the recipe: choose sgd, adamw or lars")
+
+
+def make_fabric(device: torch.device, precision: str) -> Fabric:
+    """Fabric for one device, or for the processes that torchrun started."""
+    if precision not in PRECISIONS:
+        raise UserError(f"precision {precision!r} is unknown: choose {', '.join(PRECISIONS)}")
+    if precision == "fp16" and device.type == "cpu":
+        raise UserError("precision fp16 needs a GPU; on a CPU use 32 or bf16")
+    world = int(os.environ.get("WORLD_SIZE", 1))
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", world))
+    # Every process keeps the same buffers by itself, because every loss and norm sees the global batch.
+    strategy = DDPStrategy(broadcast_buffers=False, find_unused_parameters=True) if world > 1 else "auto"
+    devices = [device.index or 0] if world == 1 and device.type == "cuda" else local
+    fabric = Fabric(
+        accelerator=device.type,
+        strategy=strategy,
+        devices=devices,
+        num_nodes=max(world // local, 1),
+        precision=PRECISIONS[precision],
+    )
+    fabric.launch()
+    return fabric
+
+
+@contextmanager
+def private_randomness(device: torch.device) -> Iterator[None]:
+    """Whatever is drawn inside leaves every global generator as it was."""
+    state = checkpoint.random_state(device)
+    try:
+        yield
+    finally:
+        checkpoint.restore_random(*state, device)
+
+
+def data_order(n: int, seed: int, epoch: int) -> Tensor:
+    """The order of the rows in an epoch: a function of seed and epoch alone."""
+    return torch.randperm(n, generator=torch.Generator().manual_seed(seed * 1_000_003 + epoch))
+
+
+class Loop:
+    """The state of one training, and the means to save and resume it."""
+
+    def __init__(self, method: Method, data: Data, recipe: Recipe, out: Path | None, seed: int, fabric: Fabric):
+        self.method, self.data, self.recipe, self.out, self.seed, self.fabric = method, data, recipe, out, seed, fabric
+        n, world = len(data.train), fabric.world_size
+        self.batch = min(recipe.batch, n) // (world * recipe.accumulate)  # rows of one process and micro-batch
+        if self.batch < 2:
+            raise UserError(f"batch {recipe.batch} of {n} images leaves {self.batch} for each process and micro-batch: use 2 or more")
+        self.rows = self.batch * world * recipe.accumulate  # of one step
+        self.steps = n // self.rows  # per epoch
+        if recipe.steps_per_epoch:
+            self.steps = min(self.steps, recipe.steps_per_epoch)
+        self.step = 0
+        self.history: list[dict] = []
+        self.sums: dict[str, float] = {}  # of this epoch, so far
+        self.seconds = 0.0  # of this epoch, so far
+        self.pending: list[dict[str, Tensor]] = []  # logged on the device, not yet looked at
+        self.interrupted = False
+        if fabric.world_size > 1:
+            with_global_batch_norm(method, fabric.device)
+        method.to(fabric.device, memory_format=torch.channels_last)
+        self.optimizer = make_optimizer(method, recipe)
+        wrapped = torch.compile(method) if recipe.compile else method
+        self.module, self.optimizer = fabric.setup(wrapped, self.optimizer)
+
+    # ------------------------------------------------------------------ one epoch, one step
+
+    def epoch(self) -> None:
+        """The rest of the current epoch."""
+        method, fabric = self.method, self.fabric
+        number, done = divmod(self.step, self.steps)
+        if done == 0:
+            method.start_epoch(self.data)
+        method.train()
+        order = data_order(len(self.data.train), self.seed, number)[: self.steps * self.rows]
+        mine = order.view(-1, fabric.world_size, self.batch)[done * self.recipe.accumulate :, fabric.global_rank]
+        batches = self.data.train.batches(self.batch, order=mine.reshape(-1), device=fabric.device)
+        bar = progress(self.steps * self.rows, f"{method.name} {number + 1}/{self.recipe.epochs}", "img", done * self.rows)
+        if fabric.global_rank > 0:
+            bar.disable = True
+        start = saved = time.perf_counter()
+        for _ in range(done, self.steps):
+            self.one_step(batches)
+            bar.update(self.rows)
+            if len(self.pending) >= (16 if fabric.device.type == "cuda" else 1):
+                self.look()
+                bar.set_postfix(loss=f"{self.sums['loss'] / ((self.step - 1) % self.steps + 1):.3f}", refresh=False)
+            now = time.perf_counter()
+            self.seconds += now - start
+            start = now
+            if self.step % self.steps == 0 or fabric.world_size > 1:
+                continue  # the end of an epoch is saved with its history; processes agree only there
+            if self.interrupted:
+                self.save()
+                raise KeyboardInterrupt
+            if now - saved > SAVE_SECONDS:
+                self.save()
+                saved = now
+        bar.close()
+        self.look()
+        self.seconds += time.perf_counter() - start
+
+    def one_step(self, batches: Iterator) -> None:
+        method, fabric, recipe = self.method, self.fabric, self.recipe
+        total = self.steps * recipe.epochs
+        method.progress = self.step / total
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate(group["base"])
+        for i in range(recipe.accumulate):
+            images, index, labels = next(batches)
+            if fabric.device.type == "cuda":
+                images = images.contiguous(memory_format=torch.channels_last) if images.ndim == 4 else images
+            with fabric.no_backward_sync(self.module, i < recipe.accumulate - 1) if fabric.world_size > 1 else nullcontext():
+                logged = self.module(images, index=index, labels=labels if method.uses_labels else None)
+                fabric.backward(logged["loss"] / recipe.accumulate)
+            self.pending.append({name: value.detach() for name, value in logged.items()})
+        method.before_step()
+        if recipe.clip:
+            fabric.clip_gradients(self.module, self.optimizer, max_norm=recipe.clip, error_if_nonfinite=False)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        with torch.no_grad():
+            method.after_step()
+        self.step += 1
+
+    def learning_rate(self, base: float) -> float:
+        total, warm = self.steps * self.recipe.epochs, round(self.steps * self.recipe.warmup)
+        if warm >= total:
+            return base
+        return cosine_warmup_schedule(self.step, total, base, 0.0, warm, base / (warm + 1), base)
+
+    def look(self) -> None:
+        """Fetch what was logged, stop at the first loss that is not finite."""
+        first = self.step - len(self.pending) // self.recipe.accumulate
+        for i, logged in enumerate(self.pending):
+            values = {name: float(value) for name, value in logged.items()}
+            if not torch.isfinite(torch.tensor(values["loss"])):
+                kept = f"; {self.out} keeps the last good checkpoint" if self.out else ""
+                step = first + i // self.recipe.accumulate
+                raise Diverged(f"the loss is {values['loss']} at step {step}{kept}; lower the learning rate or set clip in the recipe")
+            for name, value in values.items():
+                self.sums[name] = self.sums.get(name, 0.0) + value / self.recipe.accumulate
+        self.pending.clear()
+
+    def end_epoch(self, on_epoch: Callable[[Run], dict] | None, run: Run) -> None:
+        means = {name: total / self.steps for name, total in self.sums.items()}
+        if self.fabric.world_size > 1:
+            means = {name: float(self.fabric.all_reduce(torch.tensor(value, device=self.fabric.device))) for name, value in means.items()}
+        line = {
+            "epoch": self.step // self.steps,
+            "step": self.step,
+            **means,
+            "lr": self.optimizer.param_groups[0]["lr"],
+            "seconds": round(self.seconds, 3),
+            "images_per_second": round(self.steps * self.rows / self.seconds, 1),
+        }
+        self.history.append(line)
+        self.sums, self.seconds = {}, 0.0
+        if on_epoch is not None:
+            with private_randomness(self.fabric.device):
+                self.method.eval()
+                line.update(on_epoch(run) or {})
+
+    # ------------------------------------------------------------------ saving, resuming
+
+    def config(self, data_name: str, precision: str) -> dict:
+        method = self.method
+        known = METHODS.get(method.name) is type(method)
+        arguments = method.arguments() if known else {}
+        return {
+            "method": method.name if known else type(method).__name__,
+            "arguments": arguments,
+            "encoder": method.encoder.spec,
+            "recipe": asdict(replace(self.recipe, measured="")),
+            "data": data_name,
+            "size": self.data.size,
+            "n_train": len(self.data.train),
+            "seed": self.seed,
+            "precision": precision,
+            "processes": self.fabric.world_size,
+        }
+
+    def save(self) -> None:
+        """The run's files, and `state.safetensors`, which alone resumes. Process 0 writes; all must call."""
+        if self.out is None:
+            return
+        self.look()
+        device = self.fabric.device
+        state, others = checkpoint.random_state(device)
+        states, all_others = [state], [others]
+        if self.fabric.world_size > 1:
+            states = list(self.fabric.all_gather(state.to(device)).cpu())
+            all_others = [None] * self.fabric.world_size
+            dist.all_gather_object(all_others, others)
+        if self.fabric.global_rank == 0:
+            tensors, numbers = checkpoint.optimizer_tensors(self.optimizer)
+            tensors |= {f"model.{name}": value for name, value in self.method.state_dict().items()}
+            tensors |= {f"random.{i}": value for i, value in enumerate(states)}
+            scaler = getattr(self.fabric.strategy.precision, "scaler", None)
+            metadata = {
+                "step": self.step, "sums": self.sums, "seconds": self.seconds, "numbers": numbers, "random": all_others,
+                "order": f"data_order(n, seed={self.seed}, epoch={self.step // self.steps})", "config": self.run.config,
+                "scaler": scaler.state_dict() if scaler is not None else None,
+            }  # fmt: skip
+            self.run.save(self.out)
+            try:
+                checkpoint.write_tensors(self.out / "state.safetensors", tensors, metadata)
+            except OSError as error:
+                raise UserError(f"cannot save to {self.out}: {error.strerror or error}; the last good checkpoint is intact") from error
+        self.fabric.barrier()
+
+    def resume(self) -> bool:
+        """Take up what `out` holds. A different configuration is refused by name."""
+        if self.out is None or not (self.out / "state.safetensors").exists():
+            return False
+        tensors, saved = checkpoint.read_tensors(self.out / "state.safetensors")
+        refuse_differences(saved["config"], json.loads(json.dumps(self.run.config)), self.out)
+        device, rank = self.fabric.device, self.fabric.global_rank
+        model = {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}
+        checkpoint.load_into(self.method, model, self.out)
+        checkpoint.restore_optimizer(self.optimizer, tensors, saved["numbers"])
+        checkpoint.restore_random(tensors[f"random.{rank}"], saved["random"][rank], device)
+        scaler = getattr(self.fabric.strategy.precision, "scaler", None)
+        if scaler is not None and saved["scaler"]:
+            scaler.load_state_dict(saved["scaler"])
+        self.step, self.sums, self.seconds = saved["step"], saved["sums"], saved["seconds"]
+        self.history[:] = [line for line in read_history(self.out) if line["step"] <= self.step]
+        return True
+
+
+def refuse_differences(saved: dict, asked: dict, out: Path) -> None:
+    flat = [{**c, **{f"recipe.{k}": v for k, v in c["recipe"].items()}, "recipe": None} for c in (saved, asked)]
+    for name in flat[0].keys() | flat[1].keys():
+        was, now = (c.get(name) for c in flat)
+        if was != now:
+            raise UserError(f"{out} holds a run with {name} = {was!r}, and {now!r} was asked for: choose another --out, or the same settings")
+
+
+@contextmanager
+def gentle_interrupt(loop: Loop) -> Iterator[None]:
+    """The first Ctrl-C ends after the current step, saved; the second (or any of several processes) at once."""
+    if loop.fabric.world_size > 1:
+        yield
+        return
+
+    def handle(signum, frame):
+        if loop.interrupted:
+            raise KeyboardInterrupt
+        loop.interrupted = True
+
+    try:
+        previous = signal.signal(signal.SIGINT, handle)
+    except ValueError:  # not the main thread: leave signals alone
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def pretrain(
+    method: str | Method,
+    data: Data,
+    *,
+    recipe: Recipe | None = None,
+    epochs: int | None = None,
+    out: str | Path | None = None,
+    resume: bool = True,
+    seed: int = 0,
+    device: str = "auto",
+    precision: str = "32",
+    on_epoch: Callable[[Run], dict] | None = None,
+) -> Run:
+    """Train a method on `data.train` and return the run.
+
+    method: a name of METHODS, or a Method that is already built. recipe: what to train with (default:
+    `recipes.recipe`); epochs: override its number of epochs. out: folder of the run; if it holds an unfinished
+    one with the same configuration, training goes on where it was saved (`resume=False` starts afresh).
+    device: "auto", "cpu", "cuda", "mps". precision: "32", "bf16", "fp16" (mixed), "64". on_epoch(run) -> dict
+    joins the history; it may draw random numbers without changing the training. Under torchrun every
+    process calls this and all act as one. Raises UserError for bad input, Diverged for a loss that is
+    not finite; on Ctrl-C saves, then raises KeyboardInterrupt.
+    """
+    if not len(data.train):
+        raise UserError(f"{data.name} has no training images")
+    recipe = recipe or recipes.recipe(method if isinstance(method, str) else method.name, data.name)
+    recipe = replace(recipe, epochs=epochs) if epochs is not None else recipe
+    if recipe.epochs < 1:
+        raise UserError(f"epochs = {recipe.epochs}: train for at least 1")
+    fabric = make_fabric(pick_device(device), precision)
+    out = Path(out) if out is not None else None
+    with private_randomness(fabric.device):
+        torch.manual_seed(seed)
+        if isinstance(method, str):
+            method = build(method, data, recipe)
+        if isinstance(data.train, ImageSet) and data.train.device != fabric.device:
+            data = replace(data, train=data.train.to(fabric.device))
+        loop = Loop(method, data, recipe, out, seed, fabric)
+        run = loop.run = Run(method, loop.config(data.name, precision), loop.history)
+        torch.manual_seed(seed + 1_000_003 * (fabric.global_rank + 1))
+        if not (resume and loop.resume()):
+            method.prepare(data)
+        with gentle_interrupt(loop):
+            while loop.step < loop.steps * recipe.epochs:
+                loop.epoch()
+                loop.end_epoch(on_epoch, run)
+                loop.save()
+                if loop.interrupted and loop.step < loop.steps * recipe.epochs:
+                    raise KeyboardInterrupt
+        method.progress = 1.0
+        method.eval()
+    return run

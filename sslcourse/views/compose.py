@@ -1,0 +1,95 @@
+"""Views one after another, and the recipes of the papers.
+
+Order of every recipe: crop, flip, jitter, grey, blur, solarise. Blur destroys images of 32 px, so by default
+the recipes blur only what is larger.
+"""
+
+import torch
+from torch import Tensor
+
+from sslcourse.views.blur import GaussianBlur
+from sslcourse.views.colour import ColourJitter, Greyscale, Solarise
+from sslcourse.views.crops import HorizontalFlip, MultiCrop, RandomResizedCrop, ShiftCrop
+from sslcourse.views.view import View
+
+
+class Compose(View):
+    """The views in order."""
+
+    def __init__(self, views):
+        self.views = list(views)
+
+    def draw(self, images: Tensor, generator: torch.Generator | None) -> tuple:
+        return tuple(view.draw(images, generator) for view in self.views)
+
+    def apply(self, images: Tensor, *parameters) -> Tensor:
+        given = images
+        for view, p in zip(self.views, parameters):
+            images = view.apply(images.clone() if view.in_place and images is given else images, *p)
+        return images
+
+
+def weak_view(size: int | None = None, padding: int = 4) -> Compose:
+    """Shift by up to `padding` pixels and flip: the CIFAR augmentation of supervised training and of RotNet.
+
+    It keeps the images' size; `size` is accepted so that recipes can be exchanged.
+    """
+    return Compose([ShiftCrop(padding), HorizontalFlip(0.5)])
+
+
+def simclr_view(size: int | None = 32, strength: float = 0.5, blur: bool = False, min_scale: float = 0.08,
+                flip: bool = True, colour: bool = True, grey: float = 0.2) -> Compose:
+    """SimCLR (Chen et al. 2020, 2002.05709). CIFAR: strength 0.5 without blur; ImageNet: 1 with blur.
+
+    `colour=False` leaves out jitter and grey: the ablation whose crops are told apart by their colours.
+    """
+    s = strength
+    jitter = ColourJitter(0.8 * s, 0.8 * s, 0.8 * s, 0.2 * s, p=0.8)
+    return _recipe(size, (min_scale, 1.0), flip, jitter if colour else None, grey if colour else 0.0,
+                   0.5 if blur else 0.0)
+
+
+def moco_v1_view(size: int | None = 32, min_scale: float = 0.2) -> Compose:
+    """MoCo (He et al. 2020, 1911.05722): jitter always, no blur."""
+    return _recipe(size, (min_scale, 1.0), True, ColourJitter(0.4, 0.4, 0.4, 0.4, p=1.0), 0.2)
+
+
+def moco_v2_view(size: int | None = 32, min_scale: float = 0.2, blur: bool | None = None) -> Compose:
+    """MoCo v2 (Chen et al. 2020, 2003.04297); the authors' CIFAR demo has min_scale 0.08."""
+    return _recipe(size, (min_scale, 1.0), True, ColourJitter(0.4, 0.4, 0.4, 0.1, p=0.8), 0.2, _blur(0.5, size, blur))
+
+
+def byol_views(size: int | None = 32, min_scale: float = 0.08, blur: bool | None = None) -> tuple[Compose, Compose]:
+    """The two different views of BYOL (Grill et al. 2020, 2006.07733) and Barlow Twins."""
+    return tuple(_recipe(size, (min_scale, 1.0), True, _soft_jitter(), 0.2, _blur(p_blur, size, blur), p_solarise)
+                 for p_blur, p_solarise in ((1.0, 0.0), (0.1, 0.2)))
+
+
+def dino_views(size: int = 32, local_size: int = 16, n_local: int = 4, global_scale=(0.4, 1.0),
+               local_scale=(0.05, 0.4), blur: bool | None = None) -> MultiCrop:
+    """DINO (Caron et al. 2021, 2104.14294): two BYOL-like global views, `n_local` local ones (ImageNet: 224, 96 px).
+
+    iBOT and AttMask: global_scale (0.25, 1), local_scale (0.05, 0.25), 10 locals.
+    """
+    first, second = (_recipe(size, global_scale, True, _soft_jitter(), 0.2, _blur(p_blur, size, blur), p_solarise)
+                     for p_blur, p_solarise in ((1.0, 0.0), (0.1, 0.2)))
+    local = _recipe(local_size, local_scale, True, _soft_jitter(), 0.2, _blur(0.5, size, blur))
+    return MultiCrop([first, second], local, n_local=n_local)
+
+
+def _soft_jitter() -> ColourJitter:
+    return ColourJitter(0.4, 0.4, 0.2, 0.1, p=0.8)
+
+
+def _blur(p: float, size: int | None, blur: bool | None) -> float:
+    """The blur's probability: `blur` says yes or no; None says yes above 32 px."""
+    wanted = (size is None or size > 32) if blur is None else blur
+    return p if wanted else 0.0
+
+
+def _recipe(size, scale, flip: bool, jitter: ColourJitter | None, grey: float, blur: float = 0.0,
+            solarise: float = 0.0) -> Compose:
+    views = [RandomResizedCrop(size, scale=scale, flip=0.5 if flip else 0.0), jitter]
+    views += [Greyscale(grey) if grey else None, GaussianBlur(blur) if blur else None]
+    views += [Solarise(solarise) if solarise else None]
+    return Compose([view for view in views if view is not None])

@@ -1,0 +1,68 @@
+"""What every view has in common: it checks its input, draws one set of parameters per image, and applies them."""
+
+import torch
+from torch import Tensor
+
+from sslcourse.errors import UserError
+
+CHUNK = 64 * 3 * 32 * 32  # numbers: 64 images of 32 px, so that a chunk's temporaries stay in the CPU's cache
+
+
+class View:
+    """A random transform of a batch of images, with its own parameters for every image.
+
+    `view(images, generator=None)`: images (B, 3, H, W) float in [0, 1] -> a new tensor of the same kind (the
+    size may change), on the same device; the input is left as it was. The same generator state gives the same
+    result; without a generator the global one of the device is used. A generator may live on another device
+    than the images. Views carry no gradient and ignore autocast, for half precision would quantise colours.
+
+    A view overrides `draw`, which returns its parameters for the whole batch (tensors start with B), and
+    `apply`, which takes some of the images with their part of the parameters. With `in_place`, `apply` may
+    write into the images it is given.
+    """
+
+    in_place = False
+
+    def draw(self, images: Tensor, generator: torch.Generator | None) -> tuple:
+        raise NotImplementedError
+
+    def apply(self, images: Tensor, *parameters) -> Tensor:
+        raise NotImplementedError
+
+    def __call__(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        check_images(images, type(self).__name__)
+        with torch.no_grad(), torch.autocast(images.device.type, enabled=False):
+            parameters = self.draw(images, generator)
+            step = len(images) if images.device.type != "cpu" else max(1, CHUNK // images[0].numel())
+            chunks = []
+            for start in range(0, len(images), step):
+                rows = slice(start, start + step)
+                chunk = images[rows].clone() if self.in_place else images[rows]
+                chunks.append(self.apply(chunk, *slice_rows(parameters, rows)))
+            return chunks[0] if len(chunks) == 1 else torch.cat(chunks)
+
+
+def slice_rows(parameters, rows: slice):
+    """The same rows of every tensor in (nested) tuples of parameters."""
+    if isinstance(parameters, tuple):
+        return tuple(slice_rows(p, rows) for p in parameters)
+    return parameters[rows] if isinstance(parameters, Tensor) else parameters
+
+
+def check_images(images: Tensor, caller: str) -> None:
+    """UserError unless `images` is a float tensor (B, 3, H, W) with B > 0."""
+    if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point() or not len(images):
+        raise UserError(f"{caller} wants images (B, 3, H, W) float in [0, 1], not {tuple(images.shape)} "
+                        f"{images.dtype}: take them from ImageSet.batches(), or stack, convert and divide by 255")
+
+
+def uniform(shape, low: float, high: float, images: Tensor, generator: torch.Generator | None) -> Tensor:
+    """Uniform numbers in [low, high), of the images' dtype, on the images' device."""
+    device = images.device if generator is None else generator.device
+    draw = torch.rand(shape, generator=generator, device=device, dtype=torch.float32)
+    return draw.mul_(high - low).add_(low).to(images.device, images.dtype)
+
+
+def coins(p: float, images: Tensor, generator: torch.Generator | None) -> Tensor:
+    """One coin per image: (B, 1, 1, 1) bool, True with probability p."""
+    return uniform((len(images), 1, 1, 1), 0.0, 1.0, images, generator) < p

@@ -1,0 +1,78 @@
+"""What every method must do, whatever it is."""
+
+import json
+import math
+
+import pytest
+import torch
+
+from sslcourse import nets
+from sslcourse.methods import METHODS, Method
+from sslcourse.recipes import LAPTOP, Recipe
+from sslcourse.train import make_optimizer, pretrain
+
+
+def make(name: str, data, **arguments) -> Method:
+    torch.manual_seed(0)
+    return METHODS[name](nets.encoder("small", data.size, width=8), **{**METHODS[name].arguments_from(data), **arguments})
+
+
+def batch(data):
+    return next(data.train.batches(32))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_says_where_it_comes_from(name):
+    method = METHODS[name]
+    assert method.name == name and method.paper.year > 1990 and method.chapter
+    assert method.__doc__ and "kept" in method.__doc__
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_loss_is_finite_and_reaches_every_weight_that_learns(name, tiny_data):
+    method = make(name, tiny_data)
+    images, index, labels = batch(tiny_data)
+    logged = method(images, index=index, labels=labels if method.uses_labels else None)
+    assert logged["loss"].ndim == 0 and torch.isfinite(logged["loss"])
+    logged["loss"].backward()
+    learned = {id(p) for group in method.parameter_groups() for p in group["params"]}
+    for label, p in method.named_parameters():
+        assert (p.grad is not None) == p.requires_grad, label
+        assert (id(p) in learned) == p.requires_grad, label
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_keeps_its_arguments_so_that_it_can_be_built_again(name, tiny_data):
+    method = make(name, tiny_data)
+    arguments = json.loads(json.dumps(method.arguments()))
+    again = METHODS[name](nets.encoder(**method.encoder.spec), **arguments)
+    again.load_state_dict(method.state_dict())
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_learns_on_a_tiny_set(name, tiny_data):
+    recipe = Recipe(encoder_arguments={"width": 8}, epochs=25, batch=48, lr=LAPTOP[name].lr / 2, arguments=LAPTOP[name].arguments)
+    history = pretrain(name, tiny_data, recipe=recipe, device="cpu").history
+    assert history[-1]["loss"] < 0.9 * history[0]["loss"]
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_features_are_those_of_the_kept_encoder(name, tiny_data):
+    method = make(name, tiny_data).eval()
+    images = batch(tiny_data)[0]
+    assert torch.equal(method.features(images), method.kept(images))
+    assert method.features(images).shape == (32, method.kept.dim)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("name", METHODS)
+def test_runs_on_a_gpu_in_mixed_precision(name, tiny_data):
+    assert math.isfinite(pretrain(name, tiny_data, epochs=1, device="cuda", precision="bf16").history[-1]["loss"])
+
+
+def test_default_groups_spare_norms_and_biases_from_decay(tiny_data):
+    method = make("rotnet", tiny_data)
+    decayed, spared = method.parameter_groups()
+    assert all(p.ndim > 1 for p in decayed["params"]) and all(p.ndim == 1 for p in spared["params"])
+    groups = make_optimizer(method, Recipe(weight_decay=0.3)).param_groups
+    assert [group["weight_decay"] for group in groups] == [0.3, 0.0]

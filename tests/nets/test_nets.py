@@ -1,0 +1,123 @@
+import pytest
+import torch
+import torchvision
+
+from sslcourse import nets
+from sslcourse.errors import UserError
+from sslcourse.nets.vit import sincos_positions
+
+SPECS = [
+    ("small", 32, {"width": 4}),
+    ("small", 64, {"width": 4, "blocks": (1, 2)}),
+    ("resnet18", 32, {}),
+    ("vit", 32, {"dim": 24, "depth": 2}),
+    ("vit", 64, {"dim": 24, "depth": 2, "pool": "mean"}),
+    ("timm:resnet10t", 64, {}),
+    ("timm:vit_tiny_patch16_224", 64, {"patch_size": 16, "depth": 2}),
+]
+
+
+@pytest.mark.parametrize(("name", "size", "arguments"), SPECS)
+def test_every_encoder_answers_the_same_questions(name, size, arguments):
+    net = nets.encoder(name, size, **arguments).eval()
+    images = torch.rand(3, 3, size, size)
+    features, tokens, layers = net(images), net.tokens(images), net.layers(images)
+    assert features.shape == (3, net.dim)
+    assert tokens.shape[0] == 3 and tokens.shape[2] == net.dim and tokens.ndim == 3
+    assert len(layers) >= 2 and all(len(x) == 3 for x in layers.values())
+    again = nets.random_like(net, seed=1).eval()
+    assert not torch.equal(again(images), features)
+    again.load_state_dict(net.state_dict())
+    torch.testing.assert_close(again(images), features)
+
+
+def test_forward_of_a_convolutional_encoder_is_the_mean_of_its_tokens_in_row_major_order():
+    net = nets.encoder("small", 32, width=4, blocks=(1, 1)).eval()
+    images = torch.rand(2, 3, 32, 32)
+    last = list(net.layers(images).values())[-1]
+    torch.testing.assert_close(net.tokens(images).mean(1), net(images))
+    torch.testing.assert_close(net.tokens(images)[:, last.shape[-1] + 2], last[:, :, 1, 2])
+
+
+def test_stem_keeps_small_images_large():
+    images = torch.rand(1, 3, 32, 32)
+    assert nets.encoder("resnet18", 32).layers(images)["stem"].shape[-1] == 32
+    assert nets.encoder("resnet18", 64).layers(torch.rand(1, 3, 64, 64))["stem"].shape[-1] == 32
+    assert nets.encoder("resnet18", 224).layers(torch.rand(1, 3, 224, 224))["stem"].shape[-1] == 56
+
+
+def test_resnet18_is_torchvisions():
+    net, theirs = nets.encoder("resnet18", 224).eval(), torchvision.models.resnet18(weights=None).eval()
+    theirs.fc = torch.nn.Identity()
+    stem = ("conv1", "bn1")
+    renamed = {}
+    for name, value in theirs.state_dict().items():
+        head, _, tail = name.partition(".")
+        where = f"stem.{stem.index(head)}" if head in stem else f"stages.{int(head[-1]) - 1}"
+        renamed[f"{where}.{tail}"] = value
+    net.load_state_dict({**renamed, "mean": net.mean, "std": net.std})
+    images = torch.rand(2, 3, 224, 224)
+    torch.testing.assert_close(net(images), theirs(net.normalise(images)))
+
+
+def test_vit_attention_rows_sum_to_one_and_explain_the_output():
+    net = nets.encoder("vit", 16, patch=4, dim=24, depth=2).eval()
+    images = torch.rand(2, 3, 16, 16)
+    weights = net.attention(images)
+    assert weights.shape == (2, 3, 17, 17)
+    torch.testing.assert_close(weights.sum(-1), torch.ones(2, 3, 17))
+    last = net.blocks[-1]
+    x = net.blocks[0](net.with_cls(net.patches(images)))
+    _, _, v = last.attention.split(last.norm1(x))
+    by_hand = last.attention.proj((weights @ v).transpose(1, 2).flatten(2))  # (B, heads, T, d) -> (B, T, D)
+    torch.testing.assert_close(by_hand, last.attention(last.norm1(x)))
+
+
+def test_vit_takes_any_size_its_patches_divide_and_says_so_otherwise():
+    net = nets.encoder("vit", 32, dim=24, depth=1)
+    assert net.tokens(torch.rand(1, 3, 16, 24)).shape == (1, 24, 24)
+    with pytest.raises(UserError, match="do not divide into patches of 4"):
+        net(torch.rand(1, 3, 30, 30))
+
+
+def test_positions_tell_every_place_apart():
+    places = sincos_positions(4, 6, 32)
+    assert places.shape == (24, 32)
+    assert torch.cdist(places, places).add(torch.eye(24)).min() > 0.1
+    assert torch.equal(places[0, :16], places[5, :16])  # same row, same first half
+    assert torch.equal(places[1, 16:], places[7, 16:])  # same column, same second half
+
+
+def test_frozen_stays_asleep():
+    net = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.BatchNorm1d(4))
+    teacher = nets.frozen(net)
+    outer = torch.nn.Sequential(teacher).train()
+    before = net[1].running_mean.clone()
+    outer(torch.randn(8, 4) + 3)
+    assert torch.equal(net[1].running_mean, before)
+    assert not any(p.requires_grad for p in outer.parameters())
+
+
+def test_projection_head_has_no_bias_before_a_norm_and_no_offset_at_the_end():
+    head = nets.projection_head(6, 8, 4, layers=3)
+    assert all(layer.bias is None for layer in head if isinstance(layer, torch.nn.Linear))
+    assert [type(layer).__name__ for layer in head][-2:] == ["Linear", "BatchNorm1d"]
+    assert not head[-1].bias.requires_grad
+    assert nets.projection_head(6, 8, 4, last_norm=False)[-1].bias is not None
+
+
+def test_random_like_resets_any_module_and_leaves_the_generator_alone():
+    net = torch.nn.Sequential(torch.nn.Linear(4, 4))
+    torch.manual_seed(3)
+    state = torch.get_rng_state()
+    a, b, c = nets.random_like(net, 0), nets.random_like(net, 0), nets.random_like(net, 1)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(a[0].weight, b[0].weight) and not torch.equal(a[0].weight, c[0].weight)
+    assert not torch.equal(a[0].weight, net[0].weight)
+
+
+def test_unknown_encoder_is_named():
+    with pytest.raises(UserError, match="no encoder 'resnet19'"):
+        nets.encoder("resnet19")
+    with pytest.raises(UserError, match="timm has no model"):
+        nets.encoder("timm:nonsense")

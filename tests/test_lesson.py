@@ -1,0 +1,159 @@
+"""Claims, checks, records and source listings."""
+
+import json
+import math
+
+import pytest
+import torch
+
+from sslcourse import lesson
+from sslcourse.errors import UserError
+
+
+@pytest.fixture(autouse=True)
+def sandbox(tmp_path, monkeypatch):
+    monkeypatch.setenv("SSLCOURSE_BUILD", str(tmp_path))
+    monkeypatch.setenv("SSLCOURSE_PROFILE", "laptop")
+    monkeypatch.setenv("SSLCOURSE_LESSON", "06_simclr")
+    monkeypatch.delenv("SSLCOURSE_STRICT", raising=False)
+    return tmp_path
+
+
+def logged(folder):
+    return [json.loads(line) for line in (folder / "claims.jsonl").read_text().splitlines()]
+
+
+def test_a_claim_that_holds_is_printed_and_logged(sandbox, capsys):
+    lesson.claim("colour jitter helps", 0.75, 0.40, 0.25)
+    said = capsys.readouterr().out
+    assert "holds: 0.75 > 0.4 + 0.25" in said and "colour jitter helps" in said
+    (row,) = logged(sandbox)
+    assert row["lesson"] == "06_simclr" and row["profile"] == "laptop" and row["source"] == "live"
+    assert row["holds"] and not row["failed"] and row["left"] == [0.75] and row["margin"] == 0.25
+
+
+@pytest.mark.parametrize(("left", "right", "margin"), [(0.5, 0.5, 0), (0.75, 0.5, 0.25), (math.nan, 0.1, 0)])
+def test_a_claim_is_strict_and_fails_the_cell_after_logging(sandbox, capsys, left, right, margin):
+    with pytest.raises(lesson.ClaimError, match=r"does not hold|not finite"):
+        lesson.claim("a > b", left, right, margin)
+    assert logged(sandbox)[0]["failed"]
+
+
+def test_an_expected_failure_needs_a_reason_and_fails_when_it_holds(sandbox, capsys):
+    with pytest.raises(UserError, match="why"):
+        lesson.claim("a > b", 1, 2, expect=False)
+    lesson.claim("a > b", 1, 2, expect=False, why="too few epochs")
+    assert "does not hold here" in (said := capsys.readouterr().out) and "too few epochs" in said
+    with pytest.raises(lesson.ClaimError, match="expected not to"):
+        lesson.claim("a > b", 2, 1, expect=False, why="too few epochs")
+    with pytest.raises(lesson.ClaimError, match="not finite"):
+        lesson.claim("a > b", math.nan, 1, expect=False, why="too few epochs")
+
+
+def test_nothing_is_judged_under_smoke(sandbox, monkeypatch, capsys):
+    monkeypatch.setenv("SSLCOURSE_PROFILE", "smoke")
+    lesson.claim("a > b", 1, 2, source="recorded: x")
+    assert "not judged (smoke)" in capsys.readouterr().out
+    assert not logged(sandbox)[0]["failed"]
+
+
+def test_seeds_are_averaged_and_paired(capsys):
+    lesson.claim("a > b", [0.7, 0.8, 0.9], torch.tensor([0.5, 0.7, 0.6]), source="recorded: x")
+    said = capsys.readouterr().out
+    # differences 0.2, 0.1, 0.3: mean 0.2, sd 0.1, t(2) = 4.303 -> half width 4.303 * 0.1 / sqrt(3) = 0.248
+    assert "difference 0.2 ± 0.25 (95%, 3 pairs)" in said and "0.8 (mean of 0.7, 0.8, 0.9)" in said
+
+
+def test_a_score_is_read_by_its_value():
+    score = type("Score", (), {"value": 0.6})()
+    assert lesson.judge("x", score, 0.5).holds
+    assert lesson.judge("x", [score, score], [0.5, 0.1]).left == [0.6, 0.6]
+
+
+def stub(x): ...
+
+
+def stub_with_docstring(x):
+    """Say something."""
+
+
+def raiser(x):
+    raise NotImplementedError
+
+
+@pytest.mark.parametrize("answer", [None, ..., stub, stub_with_docstring, raiser])
+def test_an_exercise_not_attempted_never_raises_unless_strict(answer, capsys, monkeypatch):
+    def test(answer):
+        assert answer(1) == 2 if callable(answer) else answer == 2
+
+    lesson.check(answer, test)
+    assert capsys.readouterr().out == "exercise: not attempted\n"
+    monkeypatch.setenv("SSLCOURSE_STRICT", "1")
+    with pytest.raises(lesson.CheckError, match="not attempted"):
+        lesson.check(answer, test)
+
+
+def test_answers_are_right_or_wrong_with_a_reason(capsys, monkeypatch):
+    def by_assert(x):
+        assert x == 2, "two was asked for"
+
+    lesson.check(2, by_assert, "E1")
+    lesson.check(3, by_assert)
+    lesson.check(3, lambda x: True if x == 2 else "it is too large")
+    lesson.check(lambda x: x + 1, lambda f: f(1) == 2)
+    lesson.check(torch.tensor(2), lambda x: x == 2)
+    lesson.check(3, lambda x: x == 2)
+    lesson.check("a", lambda x: x + 1 == 2)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "E1: right" and lines[1] == "exercise: wrong, because two was asked for"
+    assert (
+        lines[2] == "exercise: wrong, because it is too large" and lines[3] == lines[4] == "exercise: right"
+    )
+    assert lines[5] == "exercise: wrong, because the check says no" and "raised TypeError" in lines[6]
+    monkeypatch.setenv("SSLCOURSE_STRICT", "1")
+    with pytest.raises(lesson.CheckError, match="too large"):
+        lesson.check(3, lambda x: "it is too large")
+
+
+def test_a_function_that_returns_its_argument_counts_as_attempted(capsys):
+    lesson.check(lambda x: x, lambda f: f(1) == 1)
+    lesson.check(lambda x: 3, lambda f: f(1) == 3)
+    assert capsys.readouterr().out == "exercise: right\n" * 2
+
+
+def test_show_prints_source_with_its_place(capsys):
+    lesson.show(lesson.Setup.pick)
+    said = capsys.readouterr().out
+    assert said.startswith("# sslcourse/lesson.py:") and "\ndef pick(self, smoke" in said
+    with pytest.raises(UserError, match="no Python source"):
+        lesson.show(len)
+
+
+def test_setup_seeds_and_reads_the_profile(monkeypatch, capsys):
+    first = lesson.setup(3)
+    a = torch.rand(2)
+    lesson.setup(3)
+    assert torch.equal(a, torch.rand(2)) and first.profile == "laptop" and first.pick(smoke=1, laptop=2) == 2
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) == 2 and "torch" in said[0] and "profile laptop" in said[0]
+    assert lesson.setup(profile="gpu").pick(smoke=1, laptop=2) == 2
+    monkeypatch.setenv("SSLCOURSE_PROFILE", "fast")
+    with pytest.raises(UserError, match="smoke"):
+        lesson.setup()
+
+
+def test_records_are_written_whole_and_read_with_their_caption(sandbox, monkeypatch, capsys):
+    monkeypatch.setattr(lesson, "results_dir", lambda: sandbox)
+    results = {"scores": torch.tensor([0.5, 0.25])}
+    path = lesson.save_record("sweep", results, "sslcourse sweep", 700, seed=[0, 1], device="cpu")
+    found = lesson.record("sweep")
+    assert found["results"] == {"scores": [0.5, 0.25]} and found["seed"] == [0, 1] and found["seconds"] == 700
+    assert {"commit", "date", "device", "versions", "command"} <= set(found) and found["versions"]["torch"]
+    said = capsys.readouterr().out
+    assert "sweep" in said and "12 min" in said and found["date"] in said and "sslcourse sweep" in said
+    assert len(said.splitlines()) == 1
+    path.write_text(path.read_text()[:50])
+    with pytest.raises(UserError, match="damaged"):
+        lesson.record("sweep")
+    with pytest.raises(UserError, match=r"nothing.*records here: sweep"):
+        lesson.record("nothing")

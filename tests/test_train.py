@@ -1,0 +1,361 @@
+import json
+import math
+import os
+import random
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import sslcourse as sc
+from sslcourse import checkpoint, nets, train
+from sslcourse.errors import UserError
+from sslcourse.recipes import Recipe
+from sslcourse.train import Diverged, Run, data_order, pretrain
+from tests.stub import Stub
+
+SMALL = Recipe(encoder_arguments={"width": 4}, epochs=3, batch=32, lr=0.05, warmup=0.5)
+
+
+def stub(**arguments) -> Stub:
+    torch.manual_seed(0)
+    return Stub(nets.encoder("small", 16, width=4), **arguments)
+
+
+def weights(method) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in method.state_dict().items()}
+
+
+def assert_same(a: dict, b: dict) -> None:
+    assert a.keys() == b.keys()
+    for name in a:
+        assert torch.equal(a[name], b[name]), name
+
+
+# ---------------------------------------------------------------------- the protocol
+
+
+def test_every_hook_is_called_in_its_place(tiny_data):
+    method = stub()
+    run = pretrain(method, tiny_data, recipe=replace(SMALL, epochs=2), device="cpu")
+    step = ["loss", "before_step", "after_step"]
+    assert method.events == ["prepare", *(["start_epoch"] + step * 3) * 2]
+    assert method.prior == 96 and method.progress == 1.0 and not method.training
+    assert run.encoder is method.kept
+    rows = torch.cat(method.seen[:3])
+    assert sorted(rows.tolist()) == list(range(96))
+    assert not torch.equal(rows, torch.cat(method.seen[3:]))
+    assert torch.equal(rows, data_order(96, 0, 0))
+
+
+def test_groups_have_their_own_learning_rate_and_all_follow_warm_up_and_cosine(tiny_data):
+    rates = []
+
+    class Watch(Stub):
+        def before_step(self):
+            rates.append([group["lr"] for group in watched[0].param_groups])
+
+    watched = []
+    make = train.make_optimizer
+    method = Watch(nets.encoder("small", 16, width=4))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, "make_optimizer", lambda *a: watched.append(make(*a)) or watched[0])
+        pretrain(method, tiny_data, recipe=replace(SMALL, warmup=1.0), device="cpu")
+    body, head = zip(*rates, strict=True)
+    assert head == pytest.approx([10 * r for r in body])
+    assert body[0] < body[1] < body[2] <= body[3] == pytest.approx(0.05)
+    assert all(a > b for a, b in zip(body[3:], body[4:], strict=False)) and body[-1] < 0.01
+
+
+def test_progress_runs_from_zero_towards_one(tiny_data):
+    seen = []
+
+    class Watch(Stub):
+        def before_step(self):
+            seen.append(self.progress)
+
+    pretrain(Watch(nets.encoder("small", 16, width=4)), tiny_data, recipe=SMALL, device="cpu")
+    assert seen == pytest.approx([i / 9 for i in range(9)])
+
+
+def test_methods_without_labels_never_see_them(tiny_data):
+    class Blind(Stub):
+        uses_labels = False
+
+        def loss(self, images, index=None, labels=None):
+            assert labels is None
+            return super().loss(images, index, torch.zeros(len(images), dtype=torch.long))
+
+    pretrain(Blind(nets.encoder("small", 16, width=4)), tiny_data, recipe=replace(SMALL, epochs=1), device="cpu")
+
+
+def test_accumulated_micro_batches_give_the_step_of_the_whole_batch(tiny_data):
+    class Exact(Stub):
+        def loss(self, images, index=None, labels=None):
+            h = images.flatten(1)[:, : self.encoder.dim]  # (B, 3, H, W) -> (B, D); no batch norm, no noise
+            self.latest = h
+            loss = torch.nn.functional.cross_entropy(self.head(h), labels)
+            return {"loss": loss + 0 * sum(p.sum() for p in self.encoder.parameters())}
+
+    heads = []
+    for accumulate in (1, 4):
+        torch.manual_seed(0)
+        method = Exact(nets.encoder("small", 16, width=4))
+        run = pretrain(method, tiny_data, recipe=replace(SMALL, accumulate=accumulate, clip=0.1), device="cpu")
+        heads.append((method.head.weight.detach(), run.history[-1]["loss"]))
+    torch.testing.assert_close(heads[0][0], heads[1][0])
+    assert heads[0][1] == pytest.approx(heads[1][1], abs=1e-5)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw", "lars"])
+@pytest.mark.parametrize("precision", ["32", "bf16"])
+def test_optimisers_and_precisions(tiny_data, optimizer, precision):
+    recipe = replace(SMALL, optimizer=optimizer, epochs=1)
+    assert math.isfinite(pretrain("rotnet", tiny_data, recipe=recipe, device="cpu", precision=precision).history[0]["loss"])
+
+
+def test_same_seed_same_numbers_and_the_callers_generators_are_untouched(tiny_data):
+    torch.manual_seed(7)
+    random.seed(7)
+    np.random.seed(7)  # noqa: NPY002
+    before = torch.get_rng_state()
+    a = pretrain("simclr", tiny_data, recipe=SMALL, device="cpu")
+    assert torch.equal(before, torch.get_rng_state())
+    torch.rand(3)
+    b = pretrain("simclr", tiny_data, recipe=SMALL, device="cpu", on_epoch=lambda run: {"drawn": torch.rand(1).item()})
+    c = pretrain("simclr", tiny_data, recipe=SMALL, device="cpu", seed=1)
+    assert_same(weights(a.method), weights(b.method))
+    assert not torch.equal(a.encoder.stem[0].weight, c.encoder.stem[0].weight)
+    assert all("drawn" in line for line in b.history)
+
+
+# ---------------------------------------------------------------------- saving and resuming
+
+
+def test_a_saved_run_answers_as_before(tiny_data, tmp_path):
+    run = pretrain("simclr", tiny_data, recipe=SMALL, out=tmp_path / "run", device="cpu")
+    again = Run.load(tmp_path / "run", device="cpu")
+    images = tiny_data.test.floats()
+    assert torch.equal(again.encoder(images), run.encoder(images))
+    assert again.history == run.history and again.config == json.loads(json.dumps(run.config))
+    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == ["config.json", "history.jsonl", "model.safetensors", "state.safetensors"]
+    run.save(tmp_path / "copy")
+    assert (tmp_path / "copy/model.safetensors").read_bytes() == (tmp_path / "run/model.safetensors").read_bytes()
+
+
+class Stop(Exception):
+    pass
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw", "lars"])
+def test_resumed_equals_uninterrupted_bit_for_bit(tiny_data, tmp_path, optimizer):
+    recipe = replace(SMALL, optimizer=optimizer)
+    whole = pretrain(stub(), tiny_data, recipe=recipe, device="cpu")
+
+    def stop_after_two(run):
+        if run.history[-1]["epoch"] == 3:
+            raise Stop
+
+    with pytest.raises(Stop):
+        pretrain(stub(), tiny_data, recipe=recipe, out=tmp_path, device="cpu", on_epoch=stop_after_two)
+    second = stub()
+    run = pretrain(second, tiny_data, recipe=recipe, out=tmp_path, device="cpu")
+    assert "prepare" not in second.events and second.events.count("loss") == 3
+    assert_same(weights(whole.method), weights(run.method))
+    assert [line["loss"] for line in run.history] == [line["loss"] for line in whole.history]
+    finished = pretrain(stub(), tiny_data, recipe=recipe, out=tmp_path, device="cpu")
+    assert_same(weights(whole.method), weights(finished.method))
+
+
+def test_ctrl_c_in_mid_epoch_saves_and_resumes_exactly(tiny_data, tmp_path):
+    class Interrupted(Stub):
+        def before_step(self):
+            if len(self.seen) == 5:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    torch.manual_seed(0)
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(Interrupted(nets.encoder("small", 16, width=4)), tiny_data, recipe=SMALL, out=tmp_path, device="cpu")
+    assert checkpoint.read_tensors(tmp_path / "state.safetensors")[1]["step"] == 5
+    second = stub()
+    second.__class__.__name__ = "Stub"
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert config["method"] == "Interrupted"
+    Stub.__name__ = "Interrupted"
+    try:
+        resumed = pretrain(second, tiny_data, recipe=SMALL, out=tmp_path, device="cpu")
+    finally:
+        Stub.__name__ = "Stub"
+    whole = pretrain(stub(), tiny_data, recipe=SMALL, device="cpu")
+    assert_same(weights(whole.method), weights(resumed.method))
+    assert [line["loss"] for line in whole.history] == [line["loss"] for line in resumed.history]
+
+
+def test_history_is_cut_to_the_saved_step(tiny_data, tmp_path):
+    run = pretrain("rotnet", tiny_data, recipe=SMALL, out=tmp_path, device="cpu")
+    with open(tmp_path / "history.jsonl", "a") as file:
+        file.write(json.dumps({"epoch": 4, "step": 12, "loss": 0, "seconds": 0}) + "\n")
+    again = pretrain("rotnet", tiny_data, recipe=SMALL, out=tmp_path, device="cpu")
+    assert [line["epoch"] for line in again.history] == [1, 2, 3] == [line["epoch"] for line in run.history]
+
+
+def test_another_configuration_is_refused_by_name(tiny_data, tmp_path):
+    pretrain("rotnet", tiny_data, recipe=SMALL, out=tmp_path, device="cpu")
+    with pytest.raises(UserError, match=r"recipe.lr = 0.05, and 0.1 was asked for"):
+        pretrain("rotnet", tiny_data, recipe=replace(SMALL, lr=0.1), out=tmp_path, device="cpu")
+    with pytest.raises(UserError, match="seed = 0, and 1"):
+        pretrain("rotnet", tiny_data, recipe=SMALL, out=tmp_path, device="cpu", seed=1)
+    pretrain("rotnet", tiny_data, recipe=replace(SMALL, lr=0.1, epochs=1), out=tmp_path, device="cpu", resume=False)
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint(tiny_data, tmp_path):
+    with pytest.raises(Diverged, match="nan at step 7"):
+        pretrain(stub(fail_at=8), tiny_data, recipe=SMALL, out=tmp_path, device="cpu")
+    tensors, metadata = checkpoint.read_tensors(tmp_path / "state.safetensors")
+    assert metadata["step"] == 6
+    assert all(torch.isfinite(t.float()).all() for t in tensors.values())
+
+
+def test_a_full_disk_is_one_line_and_harms_nothing(tiny_data, tmp_path, monkeypatch):
+    pretrain("rotnet", tiny_data, recipe=replace(SMALL, epochs=1), out=tmp_path, device="cpu")
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+
+    def full(*a, **k):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    with pytest.raises(UserError, match="No space left on device"):
+        pretrain("rotnet", tiny_data, recipe=replace(SMALL, epochs=1), out=tmp_path, device="cpu", resume=False)
+    after = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+    assert before.keys() == after.keys() and before["state.safetensors"] == after["state.safetensors"]
+    assert before["model.safetensors"] == after["model.safetensors"]
+
+
+KILLED = """
+    import sys, torch
+    torch.set_num_threads(1)
+    sys.path.insert(0, {root!r})
+    from tests.conftest import planted
+    from sslcourse.data.images import Data
+    from sslcourse.recipes import Recipe
+    from sslcourse.train import pretrain
+    data = Data("tiny", planted(256, seed=1), planted(8), planted(8))
+    print("ready", flush=True)
+    pretrain("simclr", data, recipe=Recipe(encoder_arguments={{"width": 8}}, epochs=12, batch=32), out=sys.argv[1], device="cpu")
+    print("done", flush=True)
+"""
+
+
+def test_killed_at_random_moments_it_ends_with_the_same_bytes(tmp_path):
+    """Four kills; SSLCOURSE_KILLS=20 for the long version."""
+    script = textwrap.dedent(KILLED.format(root=str(Path(__file__).parents[1])))
+    subprocess.run([sys.executable, "-c", script, str(tmp_path / "whole")], check=True, capture_output=True)
+    draw = random.Random(0)
+    kills = 0
+    while kills < int(os.environ.get("SSLCOURSE_KILLS", 4)):
+        child = subprocess.Popen([sys.executable, "-c", script, str(tmp_path / "killed")], stdout=subprocess.PIPE, text=True)
+        assert child.stdout.readline().strip() == "ready"
+        time.sleep(draw.uniform(0, 1.5))
+        if child.poll() is None:
+            kills += 1
+        else:  # it came to its end: begin again
+            for file in (tmp_path / "killed").iterdir():
+                file.unlink()
+        child.kill()
+        child.wait()
+    subprocess.run([sys.executable, "-c", script, str(tmp_path / "killed")], check=True, capture_output=True)
+    for name in ("model.safetensors", "config.json"):
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "killed" / name).read_bytes(), name
+    a, b = (load_file(tmp_path / run / "state.safetensors") for run in ("whole", "killed"))
+    assert_same(a, b)
+    assert not list((tmp_path / "killed").glob("*.part"))
+
+
+# ---------------------------------------------------------------------- two processes
+
+TWO = """
+    import sys, torch
+    torch.set_num_threads(1)
+    sys.path.insert(0, {root!r})
+    from safetensors.torch import save_file
+    from sslcourse import nets, train
+    from sslcourse.data.images import Data
+    from sslcourse.methods import METHODS
+    from sslcourse.recipes import Recipe
+    from tests.conftest import planted
+    name, out = sys.argv[1:]
+    data = Data("tiny", planted(64, seed=1), planted(8), planted(8))
+    torch.manual_seed(0)
+    cls = METHODS[name]
+    method = cls(nets.encoder("small", 16, width=4), **cls.arguments_from(data)).double()
+    method.view = lambda images: images
+    gradients = {{}}
+    method.before_step = lambda: gradients.update({{n: p.grad.contiguous().clone() for n, p in method.named_parameters() if p.grad is not None}})
+    run = train.pretrain(method, data, recipe=Recipe(epochs=1, batch=64, warmup=0, lr=0.1), device="cpu", precision="64")
+    import os
+    if int(os.environ.get("RANK", 0)) == 0:
+        model = {{"model." + n: v.contiguous() for n, v in method.state_dict().items()}}
+        save_file({{"loss": torch.tensor(run.history[0]["loss"], dtype=torch.float64), **gradients, **model}}, out)
+"""
+
+
+@pytest.mark.parametrize("name", ["simclr", "rotnet"])
+def test_two_processes_of_32_are_one_of_64(tmp_path, name):
+    script = tmp_path / "two.py"
+    script.write_text(textwrap.dedent(TWO.format(root=str(Path(__file__).parents[1]))))
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    subprocess.run([sys.executable, script, name, tmp_path / "one"], check=True, env=environment, capture_output=True)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = subprocess.run([*torchrun, script, name, tmp_path / "both"], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    one, both = load_file(tmp_path / "one"), load_file(tmp_path / "both")
+    assert one.keys() == both.keys() and len(one) > 20
+    for key in one:
+        torch.testing.assert_close(both[key], one[key], atol=1e-6, rtol=1e-6, msg=lambda m, k=key: f"{k}: {m}")
+
+
+# ---------------------------------------------------------------------- bad input
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"method": "simclrr"}, "no method 'simclrr'"),
+        ({"epochs": 0}, "train for at least 1"),
+        ({"device": "gpu"}, "device 'gpu' is unknown"),
+        ({"precision": "16"}, "precision '16' is unknown"),
+        ({"precision": "fp16"}, "needs a GPU"),
+        ({"recipe": replace(SMALL, batch=1)}, "use 2 or more"),
+        ({"recipe": replace(SMALL, optimizer="adam")}, "no optimiser 'adam'"),
+        ({"recipe": replace(SMALL, encoder="res")}, "no encoder 'res'"),
+    ],
+)
+def test_bad_input_is_one_clear_line(tiny_data, arguments, message):
+    given = {"method": "rotnet", "recipe": SMALL, "device": "cpu", **arguments}
+    with pytest.raises(UserError, match=message) as caught:
+        pretrain(given.pop("method"), tiny_data, **given)
+    assert "\n" not in str(caught.value)
+
+
+def test_loading_what_is_not_a_run(tmp_path):
+    with pytest.raises(UserError, match="is not a run"):
+        sc.Run.load(tmp_path)
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(UserError, match="cannot be read"):
+        sc.Run.load(tmp_path)
+
+
+def test_a_truncated_state_is_named(tiny_data, tmp_path):
+    pretrain("rotnet", tiny_data, recipe=replace(SMALL, epochs=1), out=tmp_path, device="cpu")
+    state = tmp_path / "state.safetensors"
+    state.write_bytes(state.read_bytes()[:1000])
+    with pytest.raises(UserError, match="cannot be read"):
+        pretrain("rotnet", tiny_data, recipe=replace(SMALL, epochs=1), out=tmp_path, device="cpu")

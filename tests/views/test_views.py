@@ -1,0 +1,106 @@
+"""What holds for every view."""
+
+import pytest
+import torch
+
+from sslcourse import views as V
+from sslcourse.errors import UserError
+
+VIEWS = {
+    "crop": V.RandomResizedCrop(flip=0.5),
+    "flip": V.HorizontalFlip(0.5),
+    "shift": V.ShiftCrop(4),
+    "jitter": V.ColourJitter(0.4, 0.4, 0.4, 0.1, p=0.8),
+    "grey": V.Greyscale(0.5),
+    "blur": V.GaussianBlur(0.5),
+    "solarise": V.Solarise(0.5),
+    "simclr": V.simclr_view(None, strength=1.0, blur=True),
+    "simclr without colour": V.simclr_view(None, colour=False),
+    "weak": V.weak_view(),
+    "moco v1": V.moco_v1_view(None),
+    "moco v2": V.moco_v2_view(None),
+    "byol 1": V.byol_views(None)[0],
+    "byol 2": V.byol_views(None)[1],
+}
+DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"))]
+
+
+@pytest.fixture(params=VIEWS)
+def view(request):
+    return VIEWS[request.param]
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("shape", [(1, 3, 32, 32), (5, 3, 64, 64), (3, 3, 24, 40)])
+def test_shape_range_device_and_input_kept(view, shape, device):
+    images = torch.rand(shape, device=device)
+    images[0, :, :4] = 0
+    images[0, :, 4:8] = 1
+    before = images.clone()
+    for _ in range(3):
+        out = view(images)
+        assert out.shape == images.shape and out.dtype == images.dtype and out.device == images.device
+        assert out.min() >= 0 and out.max() <= 1 and out.isfinite().all()
+        assert torch.equal(images, before)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_equal_images_get_different_views(view, device):
+    image = torch.rand(1, 3, 32, 32, device=device)
+    out = view(image.expand(32, -1, -1, -1), torch.Generator(device).manual_seed(0))
+    assert len(torch.unique(out, dim=0)) > 1
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_seeds_decide_everything(view, device):
+    images = torch.rand(16, 3, 32, 32, device=device)
+    a, b, c = (view(images, torch.Generator(device).manual_seed(s)) for s in (1, 1, 2))
+    assert torch.equal(a, b) and not torch.equal(a, c)
+    state = torch.random.get_rng_state()
+    view(images, torch.Generator(device).manual_seed(1))
+    assert torch.equal(state, torch.random.get_rng_state())  # a generator leaves the global one alone
+    torch.manual_seed(3)
+    first = view(images)
+    torch.manual_seed(3)
+    assert torch.equal(first, view(images))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_a_cpu_generator_gives_the_same_view_on_both_devices(view):
+    images = torch.rand(16, 3, 32, 32)
+    cpu, cuda = (view(images.to(d), torch.Generator().manual_seed(0)).cpu() for d in ("cpu", "cuda"))
+    torch.testing.assert_close(cpu, cuda, atol=1e-4, rtol=0)
+
+
+def test_views_carry_no_gradient_and_ignore_autocast(view):
+    images = torch.rand(2, 3, 16, 16, requires_grad=True)
+    plain = view(images, torch.Generator().manual_seed(0))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        cast = view(images, torch.Generator().manual_seed(0))
+    assert not plain.requires_grad and torch.equal(plain, cast)
+
+
+@pytest.mark.parametrize("images", [torch.rand(3, 8, 8), torch.rand(2, 1, 8, 8),
+                                    torch.zeros(2, 3, 8, 8, dtype=torch.uint8)])
+def test_wrong_images_are_named_in_one_line(images):
+    with pytest.raises(UserError, match="ColourJitter wants images") as error:
+        V.ColourJitter()(images)
+    assert "\n" not in str(error.value)
+
+
+def test_recipes_have_the_papers_parts():
+    def kinds(recipe):
+        return [type(v).__name__ for v in recipe.views]
+
+    assert kinds(V.simclr_view()) == ["RandomResizedCrop", "ColourJitter", "Greyscale"]
+    assert kinds(V.simclr_view(224, 1.0, blur=True)) == ["RandomResizedCrop", "ColourJitter", "Greyscale",
+                                                         "GaussianBlur"]
+    assert kinds(V.simclr_view(colour=False)) == ["RandomResizedCrop"]
+    jitter = V.simclr_view(strength=0.5).views[1]
+    assert (jitter.brightness, jitter.contrast, jitter.saturation, jitter.hue, jitter.p) == (0.4, 0.4, 0.4, 0.1, 0.8)
+    first, second = V.byol_views(224)
+    assert kinds(first)[-1] == "GaussianBlur" and first.views[-1].p == 1.0
+    assert kinds(second)[-2:] == ["GaussianBlur", "Solarise"] and second.views[-1].p == 0.2
+    assert V.simclr_view(flip=False).views[0].flip == 0
+    dino = V.dino_views(32, 16, n_local=6)
+    assert [tuple(v.shape[2:]) for v in dino(torch.rand(2, 3, 40, 40))] == [(32, 32)] * 2 + [(16, 16)] * 6
