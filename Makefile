@@ -1,12 +1,43 @@
+PYTHON ?= python3
 PY := .venv/bin/python
 STAMP := .venv/.installed
-PYTHON ?= python3
+COLAB := .venv-colab
+LESSONS := $(wildcard notebooks/*.ipynb notebooks/solutions/*.ipynb)
 
 .PHONY: setup course lesson lab test test-colab
-setup: $(STAMP)
+
+setup: $(STAMP)  ## a virtual environment with everything the course needs
 
 $(STAMP): pyproject.toml
 	test -x $(PY) || $(PYTHON) -m venv .venv
 	$(PY) -m pip install --quiet --upgrade pip
-	$(PY) -m pip install --quiet -e '.[dev]'
+	$(PY) -m pip install --quiet --editable '.[dev]'
 	touch $(STAMP)
+
+course: setup  ## every lesson for real, in order; the claims table; HTML in build/course/
+	$(PY) -m sslcourse course
+
+lesson: setup  ## one lesson: make lesson N=02
+	$(PY) -m sslcourse course --lessons $(N)
+
+lab: setup  ## JupyterLab on the lessons
+	$(PY) -m jupyter lab notebooks
+
+test: setup  ## lint, all tests, every notebook and solution under nbval in the smoke profile
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m pytest
+	SSLCOURSE_PROFILE=smoke SSLCOURSE_BUILD=build/smoke $(PY) -m pytest --nbval-lax --nbval-current-env $(LESSONS)
+
+# A second environment in front of the first: Colab's versions come first on sys.path, torch is shared.
+$(COLAB)/.installed: $(STAMP)
+	rm -rf $(COLAB)
+	$(PY) -m venv $(COLAB)
+	echo "import site; site.addsitedir('$$($(PY) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')')" \
+	  > $$($(COLAB)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/zz_base.pth
+	$(COLAB)/bin/python -m pip install --quiet ipython==7.34.0 ipywidgets==7.7.1 ipykernel==6.17.1 'numpy==2.1.*'
+	touch $@
+
+test-colab: $(COLAB)/.installed  ## the lessons in smoke under Colab's IPython, ipywidgets and numpy
+	$(COLAB)/bin/python -c "import IPython, ipywidgets, numpy; print('IPython', IPython.__version__, 'ipywidgets', ipywidgets.__version__, 'numpy', numpy.__version__)"
+	SSLCOURSE_PROFILE=smoke SSLCOURSE_BUILD=build/colab $(COLAB)/bin/python -m pytest --nbval-lax --nbval-current-env $(LESSONS)

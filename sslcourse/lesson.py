@@ -88,7 +88,7 @@ def device_name(device: str | torch.device = "auto") -> str:
     if device.type == "mps":
         return f"Apple {platform.machine()} (MPS)"
     threads = torch.get_num_threads()
-    return f"CPU {platform.machine()}, {threads} thread{"s" * (threads > 1)}"
+    return f"CPU {platform.machine()}, {threads} {'thread' if threads == 1 else 'threads'}"
 
 
 # --- showing ------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from matplotlib.colors import hsv_to_rgb, rgb_to_hsv
 from matplotlib.figure import Figure
 from torch import Tensor
 from torch.nn import functional as F
+from torchvision.transforms import InterpolationMode
 from torchvision.transforms.functional import rotate
 
 from sslcourse.data.toybox import WORLDS
@@ -72,7 +73,11 @@ def play(function: Callable[..., Figure], **choices) -> None:
 def turn_belief(method, images: Tensor, angle: float) -> tuple[Tensor, Tensor]:
     """Images (B, 3, H, H) turned counter-clockwise by `angle` degrees, and RotNet's softmax (B, 4)."""
     quarters = torch.full((len(images),), int(angle // 90))
-    turned = rotate90(images, quarters) if angle % 90 == 0 else rotate(images, float(angle))
+    turned = (
+        rotate90(images, quarters)
+        if angle % 90 == 0
+        else rotate(images, float(angle), InterpolationMode.BILINEAR)
+    )
     training = method.training
     method.eval()
     belief = F.softmax(method.logits(turned.to(next(method.parameters()).device)).float(), dim=1).cpu()
@@ -86,9 +91,8 @@ def rotation_belief(run, image: Tensor, angle: float = 0.0, caption: str = "") -
     image = image.float() / 255 if image.dtype == torch.uint8 else image
     turned, belief = turn_belief(run.method, image[None].cpu(), angle)
     belief = belief[0]
-    figure, (left, right) = canvas(
-        2.4, caption or "What the network believes the turn to be.", 1, 2, width_ratios=(1, 2)
-    )
+    caption = caption or "What the network believes the turn to be."
+    figure, (left, right) = canvas(2.4, caption, 1, 2, width_ratios=(1, 2))
     left.imshow(pixels(turned[0]), interpolation="nearest")
     left.axis("off")
     names = ["0°", "90°", "180°", "270°"]

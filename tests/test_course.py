@@ -89,7 +89,7 @@ def test_cleaning_drops_progress_bars_and_widget_state():
     outputs = [new_output("display_data", data) for data in (bar, controls)]
     outputs += [new_output("stream", name="stderr", text="\r 10%\r 100%\x1b[0m done\n")]
     cell = new_code_cell(
-        "x", outputs=outputs, execution_count=7, metadata={"execution": {"iopub.status.busy": "now"}, "tags": ["t"]}
+        "x", outputs=outputs, execution_count=7, metadata={"execution": {"a": "b"}, "tags": ["t"]}
     )
     notebook = new_notebook(cells=[cell, new_code_cell("")], metadata={"widgets": {}})
     course.clean(notebook)

@@ -27,7 +27,7 @@ class BadImage(Exception):
 
 
 def read_rgb(path: str | bytes, size: int | None = None) -> np.ndarray:
-    """The file as (H, W, 3) uint8; with `size`, its short side resized to it, antialiased, and the centre cut.
+    """The file as (H, W, 3) uint8; with `size`, its short side resized to it, antialiased, its centre cut.
 
     Rotated as its EXIF says; transparency is laid over white; 16-bit and float greys are scaled to 8 bits.
     Raises BadImage.

@@ -90,7 +90,7 @@ def _fetch(url: str, part: Path, timeout: float) -> None:
             return
         raise
     with answer:
-        if False:  # the server sends everything again
+        if answer.status != 206:  # the server sends everything again
             have = 0
         left = answer.headers.get("Content-Length")
         total = None if left is None else have + int(left)

@@ -61,8 +61,8 @@ def load_folder(
     """Load `PATH` in any of the forms above.
 
     size: pixels; every image is resized (short side, antialiased) and its centre cut. Default, from a look at
-    some 256 files: their own if all are square, equal and at most 96; else 64, or 32 if the median short side is
-    below 64.
+    some 256 files: their own if all are square, equal and at most 96; else 64, or 32 if the median short side
+    is below 64.
     limit: the first so many images of each split, in an order shuffled by `seed`: a prefix of the whole.
     stream: decode at each use; default: when the pixels would take more than 1 GB.
     """

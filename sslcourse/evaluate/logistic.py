@@ -21,12 +21,18 @@ def standardise(reference: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
 
 
 def fit_logistic(
-    features: Tensor, labels: Tensor, classes: int, l2: Tensor, *, iterations: int = 500, tolerance: float = 2e-5
+    features: Tensor,
+    labels: Tensor,
+    classes: int,
+    l2: Tensor,
+    *,
+    iterations: int = 500,
+    tolerance: float = 2e-5,
 ) -> tuple[Tensor, Tensor]:
     """Minimise  mean_i -log softmax(W' x_i + b)[y_i] + l2 / 2 |W|^2  for every strength in `l2`.
 
     features (N, D), labels (N,) in [0, classes), l2 (L,) > 0 -> W (L, D, classes), b (L, classes).
-    scikit-learn's `C` is 1 / (N l2) (for two classes 2 / (N l2): it keeps one weight vector where we keep two).
+    scikit-learn's `C` is 1 / (N l2); for two classes 2 / (N l2), as it keeps one weight vector, not two.
     Stops when the decrease that the quadratic model still promises is below tolerance * (loss + 0.1).
 
     One L-BFGS (Liu & Nocedal, 1989) runs all strengths together. Its directions start from the Hessian of the
@@ -35,16 +41,16 @@ def fit_logistic(
     """
     l2 = torch.as_tensor(l2, dtype=torch.float32, device=features.device).reshape(-1)
     if not bool((l2 > 0).all()):
-        raise UserError(f"l2 must be above 0, but is {l2.tolist()}: use a small number such as 1e-6 for almost none")
+        raise UserError(f"l2 must be above 0, but is {l2.tolist()}: for almost none use 1e-6")
     features = features.float()
     mean = features.mean(0)
     if not bool(mean.isfinite().all()):
-        raise UserError("the features hold NaN or infinity: the encoder has diverged; train it with a lower lr")
+        raise UserError("the features hold NaN or infinity: the encoder diverged; train it with a lower lr")
     x = features - mean
     n, d = x.shape
     span = None
     if n < d:  # the solution lies in the span of the rows: solve in its N coordinates
-        span = _on_solver(lambda a: torch.linalg.svd(a, full_matrices=False)[2].T, x)  # (D, N)
+        span = principal_axes(x)[1]  # (D, N)
         x = x @ span
     group = max(1, LARGEST // (n * classes))
     theta = torch.cat([_lbfgs(x, labels, classes, part, iterations, tolerance) for part in l2.split(group)])
@@ -54,20 +60,22 @@ def fit_logistic(
     return weights, bias - mean @ weights
 
 
-def _on_solver(solve, matrix: Tensor):
-    """Run a decomposition where it exists: MPS has none, so there it runs on the CPU."""
-    if matrix.device.type != "mps":
-        return solve(matrix)
-    result = solve(matrix.cpu())
-    return result.to("mps") if isinstance(result, Tensor) else tuple(part.to("mps") for part in result)
+def principal_axes(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Eigenvalues (R,) and orthonormal eigenvectors (D, R) of x'x / N, for x (N, D); R = min(N, D)."""
+    x, home, n = (x.cpu() if x.device.type == "mps" else x), x.device, len(x)  # MPS has no decompositions
+    if n < x.shape[1]:
+        _, values, rows = torch.linalg.svd(x, full_matrices=False)
+        variance, axes = values.square() / n, rows.T
+    else:
+        variance, axes = torch.linalg.eigh(x.T @ x / n)
+    return variance.clamp_min(0).to(home), axes.to(home)
 
 
 def _lbfgs(x: Tensor, labels: Tensor, classes: int, l2: Tensor, iterations: int, tolerance: float) -> Tensor:
     """x (N, R), columns of mean zero -> theta (L, C, R + 1), its last column the intercepts."""
     n, r = x.shape
     rows = x[:: max(1, n // (8 * r))]  # a few rows per axis are enough for a preconditioner
-    variance, axes = _on_solver(torch.linalg.eigh, rows.T @ rows / len(rows))  # (R,), (R, R)
-    variance = variance.clamp_min(0)
+    variance, axes = principal_axes(rows)  # (R,), (R, R)
     target = labels.expand(1, 1, n)
 
     def product(direction: Tensor) -> Tensor:  # (L, C, R + 1) -> (L, C, N)
@@ -77,7 +85,7 @@ def _lbfgs(x: Tensor, labels: Tensor, classes: int, l2: Tensor, iterations: int,
         right = logits.gather(1, target.expand(len(logits), 1, n)).squeeze(1)
         return (logits.logsumexp(1) - right).mean(1) + 0.5 * l2 * theta[..., :-1].square().sum((1, 2))
 
-    def gradient(logits: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:  # (L, C, R + 1), curvature (L, C, C)
+    def gradient(logits: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:  # (L, C, R + 1), (L, C, C)
         p = logits.softmax(1)
         curvature = torch.diag_embed(p.mean(2)) - p @ p.transpose(1, 2) / n
         right = target.expand(len(p), 1, n)
@@ -87,7 +95,8 @@ def _lbfgs(x: Tensor, labels: Tensor, classes: int, l2: Tensor, iterations: int,
         return slope, curvature
 
     def precondition(q: Tensor) -> Tensor:
-        bend, mix = _on_solver(torch.linalg.eigh, curvature)  # (L, C), (L, C, C)
+        bend, mix = torch.linalg.eigh(curvature.cpu())  # (L, C), (L, C, C): small, and faster there
+        bend, mix = bend.to(q), mix.to(q)
         bend = bend.clamp_min(1e-6)[..., None]
         q = mix.transpose(1, 2) @ q
         rotated = q[..., :-1] @ axes / (bend * variance + l2[:, None, None])

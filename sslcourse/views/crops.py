@@ -71,20 +71,26 @@ def resample(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
 def _resampling(start: Tensor, length: Tensor, source: int, size: int, flips: Tensor | None, antialias: bool,
                 nearest: bool) -> Tensor:
     """Weights (B, size, source): output pixel i is the weighted mean of the pixels of [start, start + length)."""
-    index = torch.arange(size, device=start.device, dtype=start.dtype)[None, :, None]  # (1, size, 1)
+    index = torch.arange(size, device=start.device, dtype=start.dtype)  # (size,)
     if flips is not None:
-        index = torch.where(flips[:, None, None], size - 1 - index, index)  # (B, size, 1)
-    start, length = start[:, None, None], length[:, None, None]  # (B, 1, 1)
+        index = torch.where(flips[:, None], size - 1 - index, index)  # (B, size)
+    start, length = start[:, None], length[:, None]  # (B, 1)
     end, step = start + length - 1, length / size
-    centre = start - 0.5 + (index + 0.5) * step  # of output pixel i, in source pixels
-    pixel = torch.arange(source, device=start.device, dtype=start.dtype)
+    centre = start - 0.5 + (index + 0.5) * step  # (B, size): of output pixel i, in source pixels
     if nearest:
-        return (pixel == (centre + 0.5).floor_()).to(start.dtype)
-    if not antialias or size >= source:  # nothing shrinks: the triangle reaches two neighbours inside the box
-        return (pixel - centre.clamp(start, end)).abs_().neg_().add_(1).clamp_(min=0)
-    weights = (pixel - centre).abs_().div_(step.clamp(min=1)).neg_().add_(1).clamp_(min=0)
-    weights.mul_((pixel >= start) & (pixel <= end))
-    return weights.div_(weights.sum(2, keepdim=True))
+        return F.one_hot((centre + 0.5).long(), source).to(start.dtype)
+    if not antialias or size >= source:  # nothing shrinks: between two neighbours inside the box
+        centre = centre.clamp(start, end)[:, :, None]  # (B, size, 1)
+        before = centre.floor()
+        share = centre - before
+        weights = torch.zeros(len(start), size, source, device=start.device, dtype=start.dtype)
+        weights.scatter_(2, before.long(), 1 - share)
+        return weights.scatter_add_(2, before.long().add_(1).clamp_(max=source - 1), share)
+    pixel = torch.arange(source, device=start.device, dtype=start.dtype)
+    reach = step.clamp(min=1)[:, :, None]
+    weights = (1 - (pixel - centre[:, :, None]).abs() / reach).clamp(min=0)  # (B, size, source): triangles
+    weights *= ((pixel >= start) & (pixel <= end))[:, None]
+    return weights / weights.sum(2, keepdim=True)
 
 
 class HorizontalFlip(View):

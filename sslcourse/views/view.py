@@ -1,5 +1,9 @@
 """What every view has in common: it checks its input, draws one set of parameters per image, and applies them."""
 
+import functools
+import os
+from concurrent.futures import ThreadPoolExecutor
+
 import torch
 from torch import Tensor
 
@@ -31,15 +35,28 @@ class View:
 
     def __call__(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
         check_images(images, type(self).__name__)
-        with torch.no_grad(), torch.autocast(images.device.type, enabled=False):
-            parameters = self.draw(images, generator)
-            step = len(images) if images.device.type != "cpu" else max(1, CHUNK // images[0].numel())
-            chunks = []
-            for start in range(0, len(images), step):
-                rows = slice(start, start + step)
-                chunk = images[rows].clone() if self.in_place else images[rows]
-                chunks.append(self.apply(chunk, *slice_rows(parameters, rows)))
-            return chunks[0] if len(chunks) == 1 else torch.cat(chunks)
+        parameters = self.draw(images, generator)
+
+        def work(rows: slice) -> Tensor:  # the two contexts belong to a thread, so each enters them itself
+            with torch.no_grad(), torch.autocast(images.device.type, enabled=False):
+                part = images[rows].clone() if self.in_place else images[rows]
+                return self.apply(part, *slice_rows(parameters, rows))
+
+        step = max(1, CHUNK // images[0].numel())
+        if images.device.type != "cpu" or len(images) <= step:
+            return work(slice(None))
+        chunks = [slice(start, start + step) for start in range(0, len(images), step)]
+        return torch.cat(list(workers(torch.get_num_threads()).map(work, chunks)))
+
+
+@functools.lru_cache(1)
+def workers(threads: int) -> ThreadPoolExecutor:
+    """One thread for each of torch's, each computing alone: the chunks are too small to be shared."""
+    return ThreadPoolExecutor(threads, "views", torch.set_num_threads, (1,))
+
+
+if hasattr(os, "register_at_fork"):  # threads do not survive a fork
+    os.register_at_fork(after_in_child=workers.cache_clear)
 
 
 def slice_rows(parameters, rows: slice):

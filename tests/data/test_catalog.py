@@ -100,6 +100,7 @@ def test_download_from_a_server_without_ranges(server, tmp_path):
     server.ranges = False
     (tmp_path / "a.bin.part").write_bytes(CONTENT[:1000])
     assert download(server.address + "/a.bin", tmp_path / "a.bin", MD5).read_bytes() == CONTENT
+    assert len(server.asked) == 1
 
 
 def test_complete_part_is_taken(server, tmp_path):
@@ -197,6 +198,7 @@ def test_cifar10(server, tmp_path, monkeypatch):
         labels = [i % 10 for i in range(20)]
         pixels = rng.integers(0, 255, (20, 3072), dtype=np.uint8)
         pixels[:, 0] = labels  # red of the first pixel
+        pixels[:, 1] = 100 + pixels[:, 0]  # and of its neighbour to the right
         name = f"data_batch_{number + 1}" if number < 5 else "test_batch"
         files[name] = pickle.dumps({"data": pixels, "labels": labels})
     files["batches.meta"] = pickle.dumps({"label_names": [f"class {i}" for i in range(10)]})
@@ -213,6 +215,7 @@ def test_cifar10(server, tmp_path, monkeypatch):
     assert data.classes[3] == "class 3" and data.val.labels.bincount().tolist() == [1] * 10
     for part in (data.train, data.val, data.test):
         assert torch.equal(part.images[:, 0, 0, 0].long(), part.labels)
+        assert torch.equal(part.images[:, 0, 0, 1].long(), part.labels + 100)
     limited = load("cifar10", root=tmp_path, device="cpu", limit=15)
     assert len(server.asked) == 1, "it was fetched twice"
     assert torch.equal(limited.train.images, data.train.images[:15]) and len(limited.test) == 15

@@ -189,12 +189,13 @@ def test_resize_takes_the_centre_and_antialiases(tmp_path):
 
 
 def test_large_jpeg_drafts_to_the_same_picture(tmp_path):
-    y, x = np.mgrid[:800, :800]
-    picture = np.stack([x * 255 // 800, y * 255 // 800, (x + y) * 255 // 1600], -1).astype(np.uint8)
+    y, x = np.mgrid[:160, :160]
+    stripes = x // 10 % 2 * 255
+    picture = np.stack([x * 255 // 160, y * 255 // 160, stripes], -1).astype(np.uint8)
     Image.fromarray(picture).save(tmp_path / "x.jpg", quality=95)
     Image.fromarray(picture).save(tmp_path / "x.png")
     difference = read_rgb(tmp_path / "x.jpg", 32).astype(int) - read_rgb(tmp_path / "x.png", 32)
-    assert abs(difference).max() < 6
+    assert abs(difference).mean() < 3 and abs(difference).max() < 25
 
 
 # ---- kinds of file ----

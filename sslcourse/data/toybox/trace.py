@@ -47,7 +47,8 @@ class Scene:
     eye: Tensor  # (N, 3)
     view: Tensor  # (N, 3, 3): direction of the ray through image point (x, y) in [-1, 1] is view @ (x, y, 1)
     sun: Tensor  # (N, 3) unit vector towards the sun
-    light: Tensor  # (N, 4): sun, ambient, penumbra (width per distance), contact occlusion
+    light: Tensor  # (N, 3): sun, ambient, penumbra (width per distance)
+    contact: Tensor  # (N, K, 6): x, y, inverse covariance xx, 2 xy, yy, and strength of each toy's footprint
     floor: Tensor  # (N, 2, 3) the two linear colours of the pattern
     pattern: Tensor  # (N, 17), see `floor_colour`
     sky: Tensor  # (N, 2, 3) linear colours at the horizon and overhead
@@ -86,7 +87,7 @@ def candidates(conics: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     meets = torch.bmm(c.transpose(1, 2), terms) >= 0  # (N, P, 6) x (N, 6, R) -> (N, P, R)
     part, ray = meets.flatten(0, 1).nonzero().unbind(1)
     start = torch.arange(0, n * rays, rays).repeat_interleave(p)  # first ray of each part's image, (N * P,)
-    return ray + start[part], part
+    return ray + start.index_select(0, part), part
 
 
 def round_interval(o: Tensor, d: Tensor, shape: Tensor) -> tuple[Tensor, Tensor]:
@@ -133,8 +134,8 @@ def interval(table: Tensor, box: Tensor, part: Tensor, ray: Tensor, o: Tensor | 
     """
     out = []
     for kind, solve in ((False, round_interval), (True, box_interval)):
-        keep = (box[part] == kind).nonzero().squeeze(1)
-        p, r = part[keep], ray[keep]
+        keep = (box.index_select(0, part) == kind).nonzero().squeeze(1)
+        p, r = part.index_select(0, keep), ray.index_select(0, keep)
         q = table.index_select(1, p)  # (F, N * P) -> (F, M)
         matrix, offset, shape = q[:9].reshape(3, 3, -1), q[9:12], q[12:16]  # (9, M) -> (3, 3, M)
         h = (d if o is None else o).index_select(1, r)
@@ -146,7 +147,7 @@ def interval(table: Tensor, box: Tensor, part: Tensor, ray: Tensor, o: Tensor | 
         else:
             near, far = solve(local + offset, d.index_select(1, p), shape)
         meets = (near < far).nonzero().squeeze(1)
-        out.append([v[meets] for v in (r, p, near, far)])
+        out.append([v.index_select(0, meets) for v in (r, p, near, far)])
     return tuple(torch.cat(v) for v in zip(*out, strict=True))
 
 
@@ -237,8 +238,8 @@ def trace(scene: Scene, x: Tensor, y: Tensor) -> dict[str, Tensor]:
     origin = scene.eye.t().unsqueeze(-1)  # (3, N, 1)
     floor_t = torch.where(d[2] < -1e-4, -origin[2] / d[2].clamp(max=-1e-4), FAR).clamp(max=FAR)
     t = floor_t.flatten().scatter_reduce(0, ray, near, "amin")
-    first = (near == t[ray]).nonzero().squeeze(1)
-    best = torch.full((n * rays,), -1).scatter_reduce(0, ray[first], part[first], "amax")  # flat index into N * P
+    first = (near == t.index_select(0, ray)).nonzero().squeeze(1)
+    best = torch.full((n * rays,), -1).scatter_reduce(0, ray.index_select(0, first), part.index_select(0, first), "amax")  # flat index into N * P
     t = t.view(n, rays)
 
     # surface: floor everywhere, then the parts' points
@@ -249,19 +250,21 @@ def trace(scene: Scene, x: Tensor, y: Tensor) -> dict[str, Tensor]:
     gloss = torch.zeros(n, rays)
     face = torch.zeros_like(best)
     hit = (best >= 0).nonzero().squeeze(1)
-    own = best[hit]
+    own = best.index_select(0, hit)
+    on_floor = (best < 0).view(n, rays)
     rows = torch.cat([to_local.flatten(2), parts.rotation.flatten(2), parts.half, parts.shape, parts.centre,
                       parts.colour, parts.gloss.unsqueeze(-1)], 2).flatten(0, 1).t().contiguous()  # (32, N * P)
     rows = rows.index_select(1, own)  # (32, M)
     inward, outward = rows[:9].view(3, 3, -1), rows[9:18].view(3, 3, -1)
-    world = point.flatten(1)[:, hit] - rows[25:28]
+    world = point.view(3, -1).index_select(1, hit) - rows[25:28]
     local = inward[:, 0] * world[0] + inward[:, 1] * world[1] + inward[:, 2] * world[2]
     bevel = 0.25 * rows[18:21].amin(0)
-    turned, face[hit] = normals(local, parts.box.flatten()[own], rows[21:25], rows[18:21], bevel)
+    turned, side_ = normals(local, parts.box.flatten().index_select(0, own), rows[21:25], rows[18:21], bevel)
+    face.index_copy_(0, hit, side_)
     turned = unit(outward[:, 0] * turned[0] + outward[:, 1] * turned[1] + outward[:, 2] * turned[2])
-    normal.view(3, -1)[:, hit] = turned
-    albedo.view(3, -1)[:, hit] = rows[28:31]
-    gloss.view(-1)[hit] = rows[31]
+    normal.view(3, -1).index_copy_(1, hit, turned)
+    albedo.view(3, -1).index_copy_(1, hit, rows[28:31])
+    gloss.view(-1).index_copy_(0, hit, rows[31])
 
     # sun: light that passes all parts; the chord through a part over the penumbra's width
     sun = scene.sun.t().unsqueeze(-1)  # (3, N, 1)
@@ -278,33 +281,25 @@ def trace(scene: Scene, x: Tensor, y: Tensor) -> dict[str, Tensor]:
     conic[..., 2, 2] += length[..., 0, 0]
     conic[absent] = torch.diag(torch.tensor([0.0, 0.0, -1.0]))
     ray, part = candidates(conic, dot(frame_[0], point), dot(frame_[1], point))
-    keep = ((best[ray] != part) & (faces_sun.flatten()[ray] > 0)).nonzero().squeeze(1)  # a convex part does not shade itself
+    from_ = torch.where(faces_sun.flatten() > 0, best, -2).index_select(0, ray)  # -2: turned away, dark anyway
+    keep = ((from_ != part) & (from_ != -2)).nonzero().squeeze(1)  # a convex part does not shade itself
     offset = -(to_local @ parts.centre.unsqueeze(-1)).squeeze(-1)
     towards = (to_local @ scene.sun[:, None, :, None]).flatten(0, 1).squeeze(-1).t()  # (3, N * P)
-    ray, part, near, far = interval(table(to_local, offset, shift), parts.box.flatten(), part[keep], ray[keep],
-                                    point.flatten(1), towards)
+    ray, part, near, far = interval(table(to_local, offset, shift), parts.box.flatten(), part.index_select(0, keep),
+                                    ray.index_select(0, keep), point.view(3, -1), towards)
     near, chord = near.clamp(min=0), far - near.clamp(min=0)
-    width = 0.02 + scene.light[:, 2].repeat_interleave(rays)[ray] * near
+    width = 0.02 + scene.light[:, 2].repeat_interleave(rays).index_select(0, ray) * near
     passes = (1 - (chord / width).clamp(0, 1)).square()
     lit = torch.ones(n * rays).scatter_reduce(0, ray, passes, "amin").view(n, rays)
 
     # contact: the floor is darker close to what stands on it
-    shade = torch.ones(n * rays)
-    low = parts.centre[..., 2] - (parts.rotation[..., 2, :].abs() * parts.half).sum(-1)  # height of the lowest point
-    spread = (parts.rotation[..., :2, :].abs() * parts.half.unsqueeze(-2)).sum(-1)  # (N, P, 2) half extent on the floor
-    reach = (spread + 0.12) * 1.25
-    centre_ = parts.centre[..., :2] / reach
-    conic = -torch.diag_embed(torch.cat([reach ** -2, (centre_.square().sum(-1, keepdim=True) - 1.0)], -1))
-    conic[..., 0, 2] = conic[..., 2, 0] = centre_[..., 0] / reach[..., 0]
-    conic[..., 1, 2] = conic[..., 2, 1] = centre_[..., 1] / reach[..., 1]
-    conic[absent | (low > 0.35)] = torch.diag(torch.tensor([0.0, 0.0, -1.0]))
-    ray, part = candidates(conic, point[0], point[1])
-    keep = (best[ray] < 0).nonzero().squeeze(1)
-    ray, part = ray[keep], part[keep]
-    contact = torch.cat([1 / reach, centre_, (1 - low.clamp(0) / 0.35).unsqueeze(-1)], -1).flatten(0, 1).t()[:, part]
-    dx, dy = (point[axis].flatten()[ray] * contact[axis] - contact[2 + axis] for axis in (0, 1))
-    dark = (1 - dx * dx - dy * dy).clamp(0, 1) * contact[4] * scene.light[:, 3].repeat_interleave(rays)[ray]
-    shade = shade.scatter_reduce(0, ray, 1 - dark, "amin").view(n, rays)
+    shade = torch.ones(n, rays)
+    for print_ in scene.contact.unbind(1):  # (N, 6): ellipse q(x - c) of one toy's footprint, and its strength
+        e = print_.unsqueeze(-1)
+        u, v = point[0] - e[:, 0], point[1] - e[:, 1]
+        near = (1 - (e[:, 2] * u + e[:, 3] * v) * u - e[:, 4] * v * v).clamp(min=0)
+        shade = torch.minimum(shade, 1 - e[:, 5] * near)
+    shade = torch.where(on_floor, shade, 1.0)
 
     # shading
     strength, ambient = scene.light[:, 0:1], scene.light[:, 1:2]
@@ -320,7 +315,7 @@ def trace(scene: Scene, x: Tensor, y: Tensor) -> dict[str, Tensor]:
         horizon, zenith = scene.sky.permute(1, 2, 0).unsqueeze(-1)  # (N, 2, 3) -> (2, 3, N, 1)
         rise = (-toward_eye[2]).clamp(0, 1).sqrt()
         sky = horizon + (zenith - horizon) * rise
-        haze = torch.where(best.view(n, rays) < 0, scene.pattern[:, 9:] * t, 0.0).clamp(0, 1)
+        haze = torch.where(on_floor, scene.pattern[:, 9:] * t, 0.0).clamp(0, 1)
         colour = colour + (sky - colour) * haze.square()
     depth = t * dot(d, d).sqrt()
     return {"colour": colour, "part": best.view(n, rays), "face": face.view(n, rays), "depth": depth}

@@ -23,6 +23,7 @@ PATTERNS = {  # weights of wave(u), wave(v) and their product, and the warp: see
     "checker": (1.0, 1.0, -2.0, 0.0), "tiles": (1.0, 1.0, -1.0, 0.0), "waves": (1.0, 0.0, 0.0, 0.5),
     "marble": (1.0, 1.0, -2.0, 1.1),
 }
+NATURAL_FLOOR = (0.1, 0.07, 0.3, 0.02, 0.55, 0.12, 0.62)  # hue of each pattern's floor in toybox-natural
 HARMONIES = torch.tensor([[0, 0.5, 0.08, 0.5], [0, 0.33, 0.67, 0.33], [0, 0.42, 0.58, 0.1], [0, 0.12, 0.5, 0.6],
                           [0, 0.25, 0.5, 0.75]], dtype=torch.float64)  # hues of the other slots less that of slot 0
 
@@ -47,7 +48,7 @@ class World:
     dapple: tuple[float, float] = (0.0, 0.5)  # strength of patches of light and shade on the floor
     sun: tuple[float, float] = (18.0, 58.0)  # elevation
     strength: tuple[float, float] = (0.4, 0.75)  # share of the sun in the light
-    contact: float = 0.18
+    contact: float = 0.35
     noise: float = 0.0  # standard deviation of sensor noise, images in [0, 1]
 
     @property
@@ -186,12 +187,15 @@ def draw_factors(world: World, split: str, n: int, seed: int = 0) -> dict[str, T
     hue = draw("floor-hue")
     other = hue + draw.between("floor-hue-change", -0.12, 0.12)
     saturation, value = draw.between("floor-saturation", 0.08, 0.5), draw.between("floor-value", 0.22, 0.95)
+    f["floor_kind"] = draw.choice("floor-kind", len(PATTERNS)) if world.toys[1] else f["label"] + 1
+    if world.natural:
+        hue = (torch.tensor(NATURAL_FLOOR, dtype=torch.float64)[f["floor_kind"]] + 0.05 * (hue - 0.5)) % 1
+        other, saturation = hue, saturation + 0.15
     f["floor_contrast"] = draw.between("floor-contrast", *world.contrast)
     change = torch.where(value > 0.55, -1.0, 1.0) * f["floor_contrast"] * 0.8
     f["floor_hue"] = hue
     f["floor_colour"] = torch.stack([rgb(hue[:, 0], saturation[:, 0], value[:, 0]),
                                      rgb(other[:, 0] % 1, saturation[:, 0], (value + change)[:, 0].clamp(0.05, 1))], 1)
-    f["floor_kind"] = draw.choice("floor-kind", len(PATTERNS)) if world.toys[1] else f["label"] + 1
     f["floor_angle"] = draw.between("floor-angle", 0, 2 * math.pi)
     f["floor_period"] = draw.between("floor-period", *world.period, 2)
     f["floor_shift"] = draw("floor-shift", 2)
@@ -272,7 +276,7 @@ def assemble(world: World, f: dict[str, Tensor]) -> tuple[Scene, dict[str, Tenso
         zoom = 2 * f["size"] / (high - low).amax(1, keepdim=True)  # (m, 1)
         shift = f["place"] - zoom * (low + high) / 2
     else:
-        reach = 2.25 if several else 1.4
+        reach = 2.0 if several else 1.4
         zoom = each(f["camera_distance"][:, :1].mean(1, keepdim=True)).unsqueeze(-1) * (1.5 if several else 1.0) / reach
         shift = torch.zeros(m, 2, dtype=torch.float64)
     view = torch.cat([axes[..., :2] / zoom.unsqueeze(-1),
@@ -281,7 +285,16 @@ def assemble(world: World, f: dict[str, Tensor]) -> tuple[Scene, dict[str, Tenso
     sun_elevation = each(f["light_elevation"])
     sun = torch.stack([sun_azimuth.cos() * sun_elevation.cos(), sun_azimuth.sin() * sun_elevation.cos(), sun_elevation.sin()], -1)
     strength = each(f["light_strength"])
-    light = torch.stack([strength * 1.1, 1.02 - 0.7 * strength, each(f["light_softness"]), torch.full((m,), world.contact)], -1)
+    light = torch.stack([strength * 1.1, 1.02 - 0.7 * strength, each(f["light_softness"])], -1)
+
+    points = outline(parts).unflatten(1, (k, -1))  # (m, K * P * 24, 3) -> (m, K, P * 24, 3)
+    low = (parts.instance.repeat_interleave(24, 1).unflatten(1, (k, -1)) > 0) & (points[..., 2] < 0.3)
+    weight = (low / low.sum(-1, keepdim=True).clamp(min=1)).unsqueeze(-1)
+    middle = (weight * points[..., :2]).sum(2)  # (m, K, 2)
+    spread = (points[..., :2] - middle.unsqueeze(2)) * weight.sqrt()
+    inverse = torch.linalg.inv(spread.transpose(-1, -2) @ spread + 0.02 * torch.eye(2, dtype=torch.float64)) / 3.2
+    strength = torch.where(low.any(-1), world.contact, 0.0).unsqueeze(-1)
+    contact = torch.cat([middle, inverse[..., :1, 0], 2 * inverse[..., :1, 1], inverse[..., 1:, 1], strength], -1)
 
     pattern = torch.zeros(n, 17, dtype=torch.float64)
     c, s = f["floor_angle"].cos(), f["floor_angle"].sin()
@@ -297,7 +310,7 @@ def assemble(world: World, f: dict[str, Tensor]) -> tuple[Scene, dict[str, Tenso
     def per_image(v: Tensor) -> Tensor:  # (n, ...) -> (n * T, ...)
         return v.repeat_interleave(t, 0)
 
-    scene = Scene(parts, eye, view, sun, light, per_image(f["floor_colour"].square()), per_image(pattern), per_image(sky.square()))
+    scene = Scene(parts, eye, view, sun, light, contact, per_image(f["floor_colour"].square()), per_image(pattern), per_image(sky.square()))
     order = (parts.instance == 0).long().argsort(dim=1, stable=True)  # present parts first, so that chunks can be cut short
     scene.parts = Parts(**{name: v.gather(1, order.view(m, -1, *[1] * (v.dim() - 2)).expand(v.shape))
                            for name, v in vars(parts).items()})
