@@ -33,7 +33,7 @@ def fit_logistic(
 
     features (N, D), labels (N,) in [0, classes), l2 (L,) > 0 -> W (L, D, classes), b (L, classes).
     scikit-learn's `C` is 1 / (N l2); for two classes 2 / (N l2), as it keeps one weight vector, not two.
-    Stops when the decrease that the quadratic model still promises is below tolerance * (loss + 0.1).
+    Stops when the decrease that the quadratic model still promises is below tolerance * loss.
 
     One L-BFGS (Liu & Nocedal, 1989) runs all strengths together. Its directions start from the Hessian of the
     loss with curvature and features averaged apart,  mean(diag p - p p') (x) cov(x) + l2,  which two
@@ -122,7 +122,7 @@ def _lbfgs(x: Tensor, labels: Tensor, classes: int, l2: Tensor, iterations: int,
             q = q + (alpha - rho * (y * q).sum((1, 2), keepdim=True)) * s
         promised = (slope * q).sum((1, 2))
         answer[alive] = theta
-        left = promised / 2 > tolerance * (loss + 0.1)
+        left = promised / 2 > tolerance * (loss + 1e-3)
         if not bool(left.any()):
             break
         if not bool(left.all()):  # go on with the strengths that have not converged

@@ -79,18 +79,13 @@ def _resampling(start: Tensor, length: Tensor, source: int, size: int, flips: Te
     centre = start - 0.5 + (index + 0.5) * step  # (B, size): of output pixel i, in source pixels
     if nearest:
         return F.one_hot((centre + 0.5).long(), source).to(start.dtype)
-    if not antialias or size >= source:  # nothing shrinks: between two neighbours inside the box
-        centre = centre.clamp(start, end)[:, :, None]  # (B, size, 1)
-        before = centre.floor()
-        share = centre - before
-        weights = torch.zeros(len(start), size, source, device=start.device, dtype=start.dtype)
-        weights.scatter_(2, before.long(), 1 - share)
-        return weights.scatter_add_(2, before.long().add_(1).clamp_(max=source - 1), share)
     pixel = torch.arange(source, device=start.device, dtype=start.dtype)
+    if not antialias or size >= source:  # nothing shrinks: between two neighbours inside the box
+        return (1 - (pixel - centre.clamp(start, end)[:, :, None]).abs_()).clamp_(min=0)
     reach = step.clamp(min=1)[:, :, None]
-    weights = (1 - (pixel - centre[:, :, None]).abs() / reach).clamp(min=0)  # (B, size, source): triangles
-    weights *= ((pixel >= start) & (pixel <= end))[:, None]
-    return weights / weights.sum(2, keepdim=True)
+    weights = (1 - (pixel - centre[:, :, None]).abs_().div_(reach)).clamp_(min=0)  # (B, size, source): triangles
+    weights.mul_(((pixel >= start) & (pixel <= end))[:, None])
+    return weights.div_(weights.sum(2, keepdim=True))
 
 
 class HorizontalFlip(View):

@@ -1,6 +1,7 @@
 """What every view has in common: it checks its input, draws one set of parameters per image, and applies them."""
 
 import functools
+import math
 import os
 from concurrent.futures import ThreadPoolExecutor
 
@@ -8,8 +9,9 @@ import torch
 from torch import Tensor
 
 from sslcourse.errors import UserError
+from sslcourse.memory import keep_freed_memory
 
-CHUNK = 64 * 3 * 32 * 32  # numbers: 64 images of 32 px, so that a chunk's temporaries stay in the CPU's cache
+CHUNK = 128 * 3 * 32 * 32  # numbers: at most 128 images of 32 px at a time, so that a CPU's cache holds them
 
 
 class View:
@@ -42,16 +44,18 @@ class View:
                 part = images[rows].clone() if self.in_place else images[rows]
                 return self.apply(part, *slice_rows(parameters, rows))
 
-        step = max(1, CHUNK // images[0].numel())
-        if images.device.type != "cpu" or len(images) <= step:
+        threads = torch.get_num_threads()
+        step = max(1, min(CHUNK // images[0].numel(), math.ceil(len(images) / threads)))
+        if images.device.type != "cpu" or step == len(images):
             return work(slice(None))
         chunks = [slice(start, start + step) for start in range(0, len(images), step)]
-        return torch.cat(list(workers(torch.get_num_threads()).map(work, chunks)))
+        return torch.cat(list(workers(threads).map(work, chunks)))
 
 
 @functools.lru_cache(1)
 def workers(threads: int) -> ThreadPoolExecutor:
     """One thread for each of torch's, each computing alone: the chunks are too small to be shared."""
+    keep_freed_memory()
     return ThreadPoolExecutor(threads, "views", torch.set_num_threads, (1,))
 
 

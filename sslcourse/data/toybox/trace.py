@@ -294,11 +294,10 @@ def trace(scene: Scene, x: Tensor, y: Tensor) -> dict[str, Tensor]:
 
     # contact: the floor is darker close to what stands on it
     shade = torch.ones(n, rays)
-    for print_ in scene.contact.unbind(1):  # (N, 6): ellipse q(x - c) of one toy's footprint, and its strength
-        e = print_.unsqueeze(-1)
-        u, v = point[0] - e[:, 0], point[1] - e[:, 1]
-        near = (1 - (e[:, 2] * u + e[:, 3] * v) * u - e[:, 4] * v * v).clamp(min=0)
-        shade = torch.minimum(shade, 1 - e[:, 5] * near)
+    for footprint in scene.contact.unsqueeze(-1).unbind(1):  # (N, 6, 1) for each toy
+        u, v = point[0] - footprint[:, 0], point[1] - footprint[:, 1]
+        close = 1 - (footprint[:, 2] * u + footprint[:, 3] * v) * u - footprint[:, 4] * v * v
+        shade = torch.minimum(shade, 1 - footprint[:, 5] * close.clamp(min=0))
     shade = torch.where(on_floor, shade, 1.0)
 
     # shading
@@ -315,7 +314,7 @@ def trace(scene: Scene, x: Tensor, y: Tensor) -> dict[str, Tensor]:
         horizon, zenith = scene.sky.permute(1, 2, 0).unsqueeze(-1)  # (N, 2, 3) -> (2, 3, N, 1)
         rise = (-toward_eye[2]).clamp(0, 1).sqrt()
         sky = horizon + (zenith - horizon) * rise
-        haze = torch.where(on_floor, scene.pattern[:, 9:] * t, 0.0).clamp(0, 1)
+        haze = torch.where(on_floor, scene.pattern[:, 9:10] * t, 0.0).clamp(0, 1)
         colour = colour + (sky - colour) * haze.square()
     depth = t * dot(d, d).sqrt()
     return {"colour": colour, "part": best.view(n, rays), "face": face.view(n, rays), "depth": depth}

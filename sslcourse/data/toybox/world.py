@@ -65,9 +65,10 @@ WORLDS = {w.name: w for w in (
           contrast=(0.35, 0.8)),
     World("toybox-patches", "textured floor, sensor noise", 64, (4_000, 500, 1_000), contrast=(0.25, 0.6),
           period=(0.22, 0.5), noise=0.025),
-    World("toybox-scenes", "three to six toys", 64, (4_000, 300, 500), toys=(3, 6), elevation=(26.0, 48.0), roll=10.0),
+    World("toybox-scenes", "three to six toys", 64, (4_000, 300, 500), toys=(3, 6), elevation=(26.0, 48.0), roll=10.0,
+          dapple=(0.0, 0.25)),
     World("toybox-video", "clips of moving toys and camera", 64, (800, 100, 100), toys=(2, 4), frames=8,
-          elevation=(28.0, 48.0), roll=8.0),
+          elevation=(28.0, 48.0), roll=8.0, dapple=(0.0, 0.25)),
 )}
 
 
@@ -215,18 +216,21 @@ def camera(eye: Tensor, target: Tensor, roll: Tensor, azimuth: Tensor) -> Tensor
     return torch.stack([c * right + s * down, c * down - s * right, forward], -1)
 
 
+OUTLINE = 60  # points that `outline` puts on each part
+
+
 def outline(parts: Parts) -> Tensor:
-    """Points on the parts' surfaces, (N, P * 24, 3): enough to frame a toy."""
-    ring = torch.arange(8) * (math.pi / 4)
-    z = torch.tensor([-1.0, 0.0, 1.0], dtype=torch.float64)
+    """Points about the parts' surfaces, (N, P * OUTLINE, 3): 5 levels of 12, enough to frame a toy to a few per cent."""
+    turn = torch.arange(12) * (math.pi / 6)
+    z = torch.linspace(-1, 1, 5, dtype=torch.float64)
     a, b, c, low = parts.shape.unsqueeze(-1).unbind(-2)  # (N, P, 1) each
-    level = torch.maximum(z.expand(*low.shape[:2], 3), low)
-    radius = (a + (b + c * level) * level).clamp(min=0).sqrt()  # (N, P, 3)
-    round_ = torch.stack([radius.unsqueeze(-1) * ring.cos(), radius.unsqueeze(-1) * ring.sin(),
-                          level.unsqueeze(-1).expand(*level.shape, 8)], -1)  # (N, P, 3, 8, 3)
-    corner = torch.tensor([[1, 1], [1, -1], [-1, 1], [-1, -1]] * 2, dtype=torch.float64)
-    wide = 1 + (parts.shape[..., None, :2] - 1) * (z.unsqueeze(-1) + 1) / 2  # (N, P, 3, 2)
-    boxed = torch.cat([wide.unsqueeze(-2) * corner, z.view(3, 1, 1).expand(*wide.shape[:2], 3, 8, 1)], -1)
+    level = low + (1 - low) * (z + 1) / 2  # (N, P, 5)
+    radius = 1.017 * (a + (b + c * level) * level).clamp(min=0).sqrt()
+    round_ = torch.stack([radius.unsqueeze(-1) * turn.cos(), radius.unsqueeze(-1) * turn.sin(),
+                          level.unsqueeze(-1).expand(*level.shape, 12)], -1)  # (N, P, 5, 12, 3)
+    corner = torch.tensor([[1, 1], [1, -1], [-1, 1], [-1, -1]] * 3, dtype=torch.float64)
+    wide = 1 + (parts.shape[..., None, :2] - 1) * (z.unsqueeze(-1) + 1) / 2  # (N, P, 5, 2)
+    boxed = torch.cat([wide.unsqueeze(-2) * corner, z.view(5, 1, 1).expand(*wide.shape[:2], 5, 12, 1)], -1)
     local = torch.where(parts.box[..., None, None, None], boxed, round_).flatten(2, 3) * parts.half.unsqueeze(-2)
     return (local @ parts.rotation.transpose(-1, -2) + parts.centre.unsqueeze(-2)).flatten(1, 2)
 
@@ -260,6 +264,8 @@ def assemble(world: World, f: dict[str, Tensor]) -> tuple[Scene, dict[str, Tenso
     def each(v: Tensor) -> Tensor:  # (n, 1 or T, ...) -> (n * T, ...)
         return v.expand(n, t, *v.shape[2:]).flatten(0, 1)
 
+    points, present = outline(parts), (parts.instance > 0).repeat_interleave(OUTLINE, 1)  # (m, Q, 3), (m, Q)
+
     # camera: looks at the middle of the toy, or of the scene; zoom and shift then frame the toy
     azimuth, elevation = each(azimuth), each(f["camera_elevation"])
     away = torch.stack([azimuth.cos() * elevation.cos(), azimuth.sin() * elevation.cos(), elevation.sin()], -1)
@@ -269,9 +275,9 @@ def assemble(world: World, f: dict[str, Tensor]) -> tuple[Scene, dict[str, Tenso
     axes = camera(eye, target, each(f["camera_roll"]), azimuth)
     extra = {"symmetry": symmetry.view(n, k)}
     if world.toys[1] == 1:
-        seen = (outline(parts) - eye.unsqueeze(1)) @ axes  # (m, Q, 3) along right, down, forward
+        seen = (points - eye.unsqueeze(1)) @ axes  # (m, Q, 3) along right, down, forward
         flat_ = seen[..., :2] / seen[..., 2:]
-        absent = (parts.instance == 0).repeat_interleave(24, 1).unsqueeze(-1)
+        absent = ~present.unsqueeze(-1)
         low, high = flat_.masked_fill(absent, 1e3).amin(1), flat_.masked_fill(absent, -1e3).amax(1)
         zoom = 2 * f["size"] / (high - low).amax(1, keepdim=True)  # (m, 1)
         shift = f["place"] - zoom * (low + high) / 2
@@ -287,8 +293,8 @@ def assemble(world: World, f: dict[str, Tensor]) -> tuple[Scene, dict[str, Tenso
     strength = each(f["light_strength"])
     light = torch.stack([strength * 1.1, 1.02 - 0.7 * strength, each(f["light_softness"])], -1)
 
-    points = outline(parts).unflatten(1, (k, -1))  # (m, K * P * 24, 3) -> (m, K, P * 24, 3)
-    low = (parts.instance.repeat_interleave(24, 1).unflatten(1, (k, -1)) > 0) & (points[..., 2] < 0.3)
+    points, present = points.unflatten(1, (k, -1)), present.unflatten(1, (k, -1))  # (m, K * Q[, 3]) -> (m, K, Q[, 3])
+    low = present & (points[..., 2] < 0.3)
     weight = (low / low.sum(-1, keepdim=True).clamp(min=1)).unsqueeze(-1)
     middle = (weight * points[..., :2]).sum(2)  # (m, K, 2)
     spread = (points[..., :2] - middle.unsqueeze(2)) * weight.sqrt()

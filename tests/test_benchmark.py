@@ -1,0 +1,40 @@
+"""The structure of the benchmark's answer. What it measures depends on the machine and is never tested."""
+
+import json
+
+import pytest
+
+from sslcourse.benchmark import ROWS, _row, run_benchmark
+from sslcourse.errors import UserError
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_every_row_runs_and_says_what_it_measured(name):
+    (row,) = run_benchmark([name], repeats=1, images=20, vectors=100, device="cpu")
+    assert row["name"] == name and row["ours"] > 0 and row["images_per_second"] > 0 and row["device"] == "cpu"
+    assert row["what"] and "\n" not in row["what"]
+    if name.startswith("toybox"):
+        assert row["peer"] is None and row["ratio"] is None
+    else:
+        assert row["ratio"] == pytest.approx(row["peer"] / row["ours"])
+    json.dumps(row)
+
+
+def test_runs_alternate_after_a_warm_up_and_the_fastest_peer_counts():
+    import time
+
+    import torch
+
+    calls = []
+
+    def run(name, seconds):
+        return lambda: (calls.append(name), time.sleep(seconds))
+
+    row = _row(2, 10, torch.device("cpu"), "", run("ours", 0.001), run("slow", 0.05), run("fast", 0.01))
+    assert calls == ["ours", "slow", "fast"] * 3
+    assert row["peer"] == min(row["peers"]) == row["peers"][1]
+
+
+def test_an_unknown_row_is_named():
+    with pytest.raises(UserError, match="no benchmark knnn: choose from simclr-views"):
+        run_benchmark(["knnn"])
