@@ -1,7 +1,7 @@
-"""This machine, measured: our views, training, k-NN and linear probe beside the libraries people use for them.
+"""This machine, measured: our views, training, k-NN and probe beside the libraries people use for them.
 
-Every ratio is of medians of alternating repeats in one process, on the same data with the same encoder. Lightly
-gets its best: the faster of one process and of a DataLoader with a worker per core.
+Ratios are of medians of alternating repeats in one process, on the same data with the same encoder. Lightly
+gets its best: the faster of loading in this process and of a worker per core.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -23,24 +24,24 @@ from sslcourse.views import simclr_view
 BATCH = 256
 
 
-def run_benchmark(names: list[str] | None = None, repeats: int = 5, *, images: int = 2048, vectors: int = 10_000,
-                  device: str = "auto") -> list[dict]:
-    """One dict per row of ROWS (or of `names`): name, ours and peer in seconds (medians of `repeats`), ratio =
-    peer / ours, images_per_second of ours, device, and `what` was measured. Rows without a peer have None there.
+def run_benchmark(names: list[str] | None = None, repeats: int = 5, *, images: int = 2048,
+                  vectors: int = 10_000, device: str = "auto") -> list[dict]:  # fmt: skip
+    """One dict for every row in `names` (default: all of ROWS).
 
-    `images` are seen by the rows about images (the 64-pixel scenes: an eighth of them); `vectors` x 512 are the
-    features of the rows about features, with a fifth as many queries.
+    name; ours and peer: seconds, medians of `repeats`; peers: those of each peer, the fastest counts; ratio:
+    peer / ours; images_per_second of ours (queries in `knn`, vectors in `linear`); device; what was measured.
+    Rows without a peer have None there. Rows about images see `images` of them (the scenes: an eighth), rows
+    about features `vectors` x 512, with a fifth as many queries.
     """
-    unknown = sorted(set(names or ()) - set(ROWS))
-    if unknown:
+    names = names or list(ROWS)
+    if unknown := [name for name in names if name not in ROWS]:
         raise UserError(f"no benchmark {', '.join(unknown)}: choose from {', '.join(ROWS)}")
-    chosen, device = names or list(ROWS), pick_device(device)
-    return [{"name": name, **ROWS[name](repeats, vectors if name in ("knn", "linear") else images, device)}
-            for name in chosen]
+    counts = {name: vectors if name in ("knn", "linear") else images for name in names}
+    return [{"name": name, **ROWS[name](repeats, counts[name], pick_device(device))} for name in names]
 
 
-def _row(repeats: int, count: int, device: torch.device, what: str, ours: Callable, *peers: Callable) -> dict:
-    """Time `ours` and every peer in turn, `repeats` times after one warm-up; the fastest peer is the peer."""
+def measure(repeats: int, count: int, device: torch.device, what: str, ours: Callable, *peers: Callable):
+    """Seconds of `ours` and of every peer, run in turn `repeats` times after one warm-up, as a row."""
     seconds = [[] for _ in (ours, *peers)]
     for repeat in range(repeats + 1):
         for measured, run in zip(seconds, (ours, *peers), strict=True):
@@ -51,144 +52,120 @@ def _row(repeats: int, count: int, device: torch.device, what: str, ours: Callab
             if repeat:
                 measured.append(time.perf_counter() - start)
     mine, *others = map(statistics.median, seconds)
-    peer = min(others, default=None)
-    return {"ours": mine, "peer": peer, "ratio": None if peer is None else peer / mine,
-            "images_per_second": count / mine, "device": str(device), "repeats": repeats, "what": what,
-            "peers": others}
-
-
-# --- rows -----------------------------------------------------------------------------------------------------
+    peer, speed = min(others, default=None), count / mine
+    return {"ours": mine, "peer": peer, "ratio": peer and peer / mine, "images_per_second": speed,
+            "device": str(device), "what": what, "peers": others}
 
 
 def simclr_views(repeats: int, images: int, device: torch.device) -> dict:
-    """Two SimCLR views of every image."""
-    train, view = _toybox(images).to(device), simclr_view(32)
+    train, view = toybox(images).to(device), simclr_view(32)
 
     def ours():
         for batch, _, _ in train.batches(BATCH):
             view(batch), view(batch)
 
-    def peer(loader):
-        for _ in loader:
-            pass
-
-    what = ("two SimCLR views of 32 px images (jitter 0.5, no blur), batch 256; peer: lightly SimCLRTransform on PIL "
-            "images in a DataLoader, the faster of 0 and one worker per core")
-    loaders = [_lightly_loader(train.to("cpu"), workers) for workers in (0, _workers())]
-    return _row(repeats, len(train), device, what, ours, *(lambda loader=loader: peer(loader) for loader in loaders))
+    peers = [lambda loader=loader: [None for _ in loader] for loader in lightly_loaders(train)]
+    what = ("two SimCLR views of 32 px images (jitter 0.5, no blur), batch 256; peer: lightly's transform of "
+            f"PIL images in a DataLoader, the faster of 0 and {os.cpu_count()} workers")
+    return measure(repeats, len(train), device, what, ours, *peers)
 
 
 def simclr_epoch(repeats: int, images: int, device: torch.device) -> dict:
-    """One epoch of SimCLR: views, encoder, head, loss, backward, SGD."""
     from lightly.loss import NTXentLoss
     from lightly.models.modules import SimCLRProjectionHead
 
     from sslcourse.methods import METHODS
 
-    train = _toybox(images).to(device)
-    method = METHODS["simclr"](nets.encoder("small")).to(device, memory_format=torch.channels_last)
-    encoder = nets.random_like(method.encoder).to(device, memory_format=torch.channels_last)
-    head = SimCLRProjectionHead(encoder.dim, encoder.dim, 128, num_layers=2, batch_norm=True).to(device)
+    train = toybox(images).to(device)
+    method = METHODS["simclr"](nets.encoder("small"), temperature=0.5)
+    encoder = nets.random_like(method.encoder)
+    head = SimCLRProjectionHead(encoder.dim, encoder.dim, 128, num_layers=2, batch_norm=True)
     model, criterion = torch.nn.Sequential(encoder, head), NTXentLoss(temperature=0.5)
-    our_sgd, peer_sgd = (torch.optim.SGD(m.parameters(), lr=0.05, momentum=0.9, weight_decay=5e-4)
-                         for m in (method.train(), model.train()))
+
+    def prepare(module: torch.nn.Module) -> torch.optim.Optimizer:
+        module.train().to(device, memory_format=torch.channels_last)
+        return torch.optim.SGD(module.parameters(), lr=0.05, momentum=0.9, weight_decay=5e-4)
 
     def step(loss: Tensor, optimizer: torch.optim.Optimizer):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
 
+    our_sgd, peer_sgd = prepare(method), prepare(model)
+
     def ours():
         for batch, index, _ in train.batches(BATCH, order=torch.randperm(len(train))):
             step(method(batch, index)["loss"], our_sgd)
 
-    def peer(loader):
+    def peer(loader: DataLoader):
         for views, *_ in loader:
             z0, z1 = (model(view.to(device, non_blocking=True)) for view in views)
             step(criterion(z0, z1), peer_sgd)
 
-    what = (f"one SimCLR epoch, encoder small, batch 256, SGD; peer: lightly's LightlyDataset, SimCLRTransform, "
-            f"SimCLRProjectionHead and NTXentLoss, the faster of 0 and {_workers()} workers")
-    loaders = [_lightly_loader(train.to("cpu"), workers) for workers in (0, _workers())]
-    return _row(repeats, len(train), device, what, ours, *(lambda loader=loader: peer(loader) for loader in loaders))
+    what = ("one epoch of SimCLR, encoder small, batch 256, SGD; peer: lightly's dataset, transform, head, "
+            f"NTXentLoss, the faster of 0 and {os.cpu_count()} workers")
+    peers = [lambda loader=loader: peer(loader) for loader in lightly_loaders(train)]
+    return measure(repeats, len(train), device, what, ours, *peers)
 
 
 def knn(repeats: int, vectors: int, device: torch.device) -> dict:
-    """k-NN votes of queries among `vectors` features of 512 numbers."""
-    from lightly.utils.benchmarking.knn import knn_predict
+    from lightly.utils.benchmarking import knn as lightly
 
-    from sslcourse.evaluate.knn import knn_predict as our_knn_predict
+    from sslcourse.evaluate.knn import knn_predict
 
-    bank, labels = _features(vectors, 0, device)
-    queries, _ = _features(vectors // 5, 1, device)
+    bank, labels = features(vectors, 0, device)
+    queries, _ = features(vectors // 5, 1, device)
     k = min(200, vectors // 2)
-
-    def ours():
-        our_knn_predict(queries, bank, labels, 10, k=k, temperature=0.1)
 
     def peer():
         for part in queries.split(BATCH):
-            knn_predict(part, bank.T, labels, 10, k, 0.1)
+            lightly.knn_predict(part, bank.T, labels, 10, k, 0.1)
 
-    what = f"k-NN, k {k}, of {len(queries)} queries among {vectors} x 512; peer: lightly knn_predict, batch 256"
-    return _row(repeats, len(queries), device, what, ours, peer)
+    what = f"k-NN, k {k}, of {len(queries)} queries among {vectors} x 512; peer: lightly's knn_predict"
+    ours = partial(knn_predict, queries, bank, labels, 10, k=k, temperature=0.1)
+    return measure(repeats, len(queries), device, what, ours, peer)
 
 
 def linear(repeats: int, vectors: int, device: torch.device) -> dict:
-    """The linear probe's optimisation on `vectors` features of 512 numbers."""
     from sklearn.linear_model import LogisticRegression
 
     from sslcourse.evaluate.logistic import fit_logistic
 
-    features, labels = _features(vectors, 0, device)
-    x, y = features.cpu().numpy(), labels.cpu().numpy()
+    x, y = features(vectors, 0, device)
+    x_numpy, y_numpy = x.cpu().numpy(), y.cpu().numpy()
 
-    def ours():
-        fit_logistic(features, labels, 10, torch.tensor([1 / vectors]))
-
-    def peer():
-        LogisticRegression(C=1.0, max_iter=500).fit(x, y)
-
-    what = (f"logistic regression on {vectors} x 512, 10 classes, the same objective (C = 1); "
-            "peer: scikit-learn LogisticRegression on the CPU")
-    return _row(repeats, vectors, device, what, ours, peer)
+    what = f"logistic regression, {vectors} x 512, 10 classes, C 1; peer: scikit-learn's, on the CPU"
+    return measure(
+        repeats, vectors, device, what,
+        partial(fit_logistic, x, y, 10, torch.tensor([1 / vectors])),
+        lambda: LogisticRegression(C=1.0, max_iter=500).fit(x_numpy, y_numpy),
+    )  # fmt: skip
 
 
-def toybox_32(repeats: int, images: int, device: torch.device) -> dict:
-    return _render("toybox", repeats, images)
+def render(world: str, repeats: int, count: int) -> dict:
+    from sslcourse.data.toybox import render_world
 
-
-def toybox_scenes_64(repeats: int, images: int, device: torch.device) -> dict:
-    return _render("toybox-scenes", repeats, max(images // 8, 1))
+    what = f"rendering {count} images of {world} on the CPU; no peer"
+    return measure(repeats, count, torch.device("cpu"), what, lambda: render_world(world, "train", count))
 
 
 ROWS: dict[str, Callable[[int, int, torch.device], dict]] = {
-    "simclr-views": simclr_views, "simclr-epoch": simclr_epoch, "knn": knn, "linear": linear,
-    "toybox-32": toybox_32, "toybox-scenes-64": toybox_scenes_64,
+    "simclr-views": simclr_views,
+    "simclr-epoch": simclr_epoch,
+    "knn": knn,
+    "linear": linear,
+    "toybox-32": lambda repeats, images, device: render("toybox", repeats, images),
+    "toybox-scenes-64": lambda repeats, images, device: render("toybox-scenes", repeats, max(images // 8, 1)),
 }
 
 
-# --- data -----------------------------------------------------------------------------------------------------
-
-
-def _render(world: str, repeats: int, count: int) -> dict:
-    from sslcourse.data.toybox import render_world
-
-    what = f"rendering {count} images of {world} on the CPU, no peer"
-    return _row(repeats, count, torch.device("cpu"), what, lambda: render_world(world, "train", count))
-
-
-def _toybox(count: int) -> ImageSet:
+def toybox(count: int) -> ImageSet:
     from sslcourse.data.toybox import load_toybox
 
     return load_toybox("toybox", limit=count, splits=("train",)).train
 
 
-def _workers() -> int:
-    return os.cpu_count() or 1
-
-
-class _PILImages(Dataset):
+class PILImages(Dataset):
     """Images as PIL, already decoded, with a label: what lightly's transforms are made for."""
 
     transform: Callable  # set by LightlyDataset
@@ -196,7 +173,7 @@ class _PILImages(Dataset):
     def __init__(self, images: ImageSet):
         from torchvision.transforms.functional import to_pil_image
 
-        self.images = [to_pil_image(image) for image in images.images]
+        self.images = [to_pil_image(image) for image in images.images.cpu()]
 
     def __len__(self) -> int:
         return len(self.images)
@@ -205,21 +182,21 @@ class _PILImages(Dataset):
         return self.transform(self.images[index]), 0
 
 
-def _lightly_loader(images: ImageSet, workers: int) -> DataLoader:
-    """Lightly's own data path, without normalisation, because our encoders normalise themselves."""
+def lightly_loaders(images: ImageSet) -> list[DataLoader]:
+    """Lightly's data path without and with workers; our encoders normalise themselves, so it does not."""
     from lightly.data import LightlyDataset
     from lightly.transforms import SimCLRTransform
 
     transform = SimCLRTransform(input_size=32, cj_strength=0.5, gaussian_blur=0.0, normalize=None)
-    dataset = LightlyDataset.from_torch_dataset(_PILImages(images), transform=transform)
-    return DataLoader(dataset, batch_size=BATCH, shuffle=True, num_workers=workers,
-                      persistent_workers=workers > 0)
+    dataset = LightlyDataset.from_torch_dataset(PILImages(images), transform=transform)
+    numbers = (0, os.cpu_count())
+    return [DataLoader(dataset, BATCH, True, num_workers=n, persistent_workers=n > 0) for n in numbers]
 
 
-def _features(count: int, seed: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Unit vectors (N, 512) around ten overlapping centres and their classes (N,)."""
+def features(count: int, seed: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Unit vectors (N, 512) around ten overlapping centres, and their classes (N,)."""
     centres = torch.randn(10, 512, generator=torch.Generator().manual_seed(9))
     generator = torch.Generator().manual_seed(seed)
     labels = torch.randint(10, (count,), generator=generator)
-    features = centres[labels] * 0.15 + torch.randn(count, 512, generator=generator)
-    return torch.nn.functional.normalize(features, dim=1).to(device), labels.to(device)
+    vectors = centres[labels] * 0.15 + torch.randn(count, 512, generator=generator)
+    return torch.nn.functional.normalize(vectors, dim=1).to(device), labels.to(device)

@@ -42,7 +42,7 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict | None 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict]:
     try:
         with safe_open(path, "pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, json.loads(file.metadata()["json"])  # noqa: SIM118
+            return {name: file.get_tensor(name) for name in file.keys()}, json.loads(file.metadata()["json"])
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path} cannot be read ({error}); delete the folder and train again") from None
 

@@ -148,6 +148,13 @@ def report(a) -> tuple[list, str]:
     return report(a.build)
 
 
+def record(a) -> tuple[list, str]:
+    from sslcourse.studies import record
+
+    rows = record(a.study, a.seeds)
+    return rows, f"{len(rows)} rows in data/results/{a.study}.json"
+
+
 def benchmark(a) -> tuple[list, str]:
     from sslcourse.benchmark import run_benchmark
 
@@ -233,6 +240,9 @@ def parser() -> argparse.ArgumentParser:
 
     p = verb(report, "the table and figure of every recorded result")
     p.add_argument("--build", type=Path, default=Path("build"), metavar="DIR", help="where the figure goes (default: build)")
+    p = verb(record, "run a long experiment and write its record, which the lessons plot")
+    p.add_argument("study", metavar="STUDY", help="foundation, labels, motivation, rotations")
+    p.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], metavar="N")
     p = verb(benchmark, "this machine, side by side with lightly")
     p.add_argument("--rows", nargs="+", metavar="NAME", help="default: all rows")
     verb(doctor, "is this environment able to run the course")

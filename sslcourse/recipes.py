@@ -49,10 +49,13 @@ class Recipe:
 
 
 LAPTOP = {
-    "supervised": Recipe(epochs=10, batch=128, lr=0.1),
-    "rotnet": Recipe(epochs=8, batch=64, lr=0.1),
-    "simclr": Recipe(epochs=10, batch=256, lr=0.2, arguments={"temperature": 0.2}),
-}
+    "supervised": Recipe(epochs=8, batch=128, optimizer="adamw", lr=2e-3, weight_decay=0.01),
+    "rotnet": Recipe(epochs=8, batch=64, optimizer="adamw", lr=2e-3, weight_decay=0.01),
+    "simclr": Recipe(
+        epochs=10, batch=128, optimizer="adamw", lr=2e-3, weight_decay=0.01,
+        arguments={"temperature": 0.2, "min_scale": 0.2},
+    ),
+}  # fmt: skip
 
 # METHODS 0.6 (ResNet-18 with the CIFAR stem); RotNet's schedule is METHODS 1.1 with a cosine.
 GPU = {

@@ -6,24 +6,24 @@ import json
 from pathlib import Path
 
 from sslcourse.errors import UserError
+from sslcourse.lesson import results_dir
 
-RESULTS = Path(__file__).parents[1] / "data" / "results"
 
-
-def report(build: Path, results: Path = RESULTS) -> tuple[list[dict], str]:
+def report(build: Path, results: Path | None = None) -> tuple[list[dict], str]:
     """Every row of every record that carries `method`, `protocol` and `value`, and a figure in `build/report.png`.
 
-    A record is a JSON object with "name", "command", "commit", "seed", "device", "seconds" and "rows".
+    A record is a JSON object with "name", "command", "commit", "seed", "device", "seconds" and "results".
     """
     from sslcourse.cli import table
 
+    results = results or results_dir()
     rows = []
     for path in sorted(results.glob("*.json")):
         try:
             record = json.loads(path.read_text())
         except ValueError as error:
             raise UserError(f"{path} is not JSON: {error}; make it again with the command in data/README.md") from None
-        for row in record.get("rows", []):
+        for row in _rows(record):
             if {"method", "protocol", "value"} <= row.keys():
                 rows.append({"record": path.stem, "device": record.get("device", ""), **row})
     if not rows:
@@ -31,6 +31,11 @@ def report(build: Path, results: Path = RESULTS) -> tuple[list[dict], str]:
     figure = draw(rows, build)
     columns = ["record", "data", "method", "protocol", "value", "seed", "seconds", "device"]
     return rows, f"{table(rows, columns)}\n\nfigure: {figure}"
+
+
+def _rows(record: dict) -> list[dict]:
+    results = record.get("results", [])
+    return [row for row in results if isinstance(row, dict)] if isinstance(results, list) else []
 
 
 def draw(rows: list[dict], build: Path) -> Path:

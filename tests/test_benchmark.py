@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from sslcourse.benchmark import ROWS, _row, run_benchmark
+from sslcourse.benchmark import ROWS, measure, run_benchmark
 from sslcourse.errors import UserError
 
 
@@ -30,7 +30,7 @@ def test_runs_alternate_after_a_warm_up_and_the_fastest_peer_counts():
     def run(name, seconds):
         return lambda: (calls.append(name), time.sleep(seconds))
 
-    row = _row(2, 10, torch.device("cpu"), "", run("ours", 0.001), run("slow", 0.05), run("fast", 0.01))
+    row = measure(2, 10, torch.device("cpu"), "", run("ours", 0.001), run("slow", 0.05), run("fast", 0.01))
     assert calls == ["ours", "slow", "fast"] * 3
     assert row["peer"] == min(row["peers"]) == row["peers"][1]
 

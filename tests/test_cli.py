@@ -128,7 +128,7 @@ def test_report_reads_records(tmp_path):
     from sslcourse.report import report
 
     row = {"method": "simclr", "data": "toybox", "protocol": "knn", "value": 0.7, "seed": 0, "seconds": 1.0}
-    (tmp_path / "a.json").write_text(json.dumps({"device": "cpu", "rows": [row, {"note": "not a score"}]}))
+    (tmp_path / "a.json").write_text(json.dumps({"device": "cpu", "results": [row, {"note": "not a score"}]}))
     rows, text = report(tmp_path / "build", results=tmp_path)
     assert len(rows) == 1 and rows[0]["record"] == "a" and "0.700" in text
     assert (tmp_path / "build/report.png").stat().st_size > 1000

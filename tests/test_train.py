@@ -1,3 +1,4 @@
+import itertools
 import json
 import math
 import os
@@ -72,7 +73,7 @@ def test_groups_have_their_own_learning_rate_and_all_follow_warm_up_and_cosine(t
     body, head = zip(*rates, strict=True)
     assert head == pytest.approx([10 * r for r in body])
     assert body[0] < body[1] < body[2] <= body[3] == pytest.approx(0.05)
-    assert all(a > b for a, b in zip(body[3:], body[4:], strict=False)) and body[-1] < 0.01
+    assert all(a > b for a, b in itertools.pairwise(body[3:])) and body[-1] < 0.01
 
 
 def test_progress_runs_from_zero_towards_one(tiny_data):

@@ -38,8 +38,8 @@ def finetune(
 
     AdamW, cosine without warm-up, images shifted and flipped; by default 10 epochs of all labels, 32 of 10%,
     60 of 1%; few images make smaller batches. The last epoch counts. One `lr` is used as it is; of several,
-    the one with the best accuracy on `.val`. `random` is the same schedule from scratch, and `scratch=True` is
-    that alone. `details["curve"]`: accuracy on `.val` after each epoch; `on_epoch` is told each one's
+    the one with the best accuracy on `.val`. `random` is the same schedule from scratch, and `scratch=True`
+    is that alone. `details["curve"]`: accuracy on `.val` after each epoch; `on_epoch` is told each one's
     {"epoch", "accuracy", "loss", "lr"}.
     """
     device, classes = pick_device(device), labelled(data, "finetune")

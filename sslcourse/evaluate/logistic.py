@@ -74,7 +74,7 @@ def principal_axes(x: Tensor) -> tuple[Tensor, Tensor]:
 def _lbfgs(x: Tensor, labels: Tensor, classes: int, l2: Tensor, iterations: int, tolerance: float) -> Tensor:
     """x (N, R), columns of mean zero -> theta (L, C, R + 1), its last column the intercepts."""
     n, r = x.shape
-    rows = x[:: max(1, n // (8 * r))]  # a few rows per axis are enough for a preconditioner
+    rows = x[:: max(1, n // (4 * r))]  # a few rows per axis are enough for a preconditioner
     variance, axes = principal_axes(rows)  # (R,), (R, R)
     target = labels.expand(1, 1, n)
 

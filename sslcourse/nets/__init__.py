@@ -11,12 +11,12 @@ import torch
 from torch import nn
 
 from sslcourse.errors import UserError
-from sslcourse.nets.encoder import Encoder
+from sslcourse.nets.encoder import Encoder, activation_maps
 from sslcourse.nets.heads import projection_head
 from sslcourse.nets.resnet import ResNet, SmallResNet
 from sslcourse.nets.vit import ViT
 
-__all__ = ["Encoder", "ResNet", "SmallResNet", "ViT", "encoder", "frozen", "projection_head", "random_like"]
+__all__ = ["Encoder", "ResNet", "SmallResNet", "ViT", "activation_maps", "encoder", "frozen", "projection_head", "random_like"]
 
 
 def encoder(name: str = "small", size: int = 32, **arguments) -> Encoder:

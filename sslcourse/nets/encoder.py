@@ -38,3 +38,16 @@ class Encoder(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return self.final_map(images).mean((2, 3))
+
+
+@torch.no_grad()
+def activation_maps(encoder: Encoder, images: Tensor, power: float = 2.0) -> dict[str, Tensor]:
+    """Where a convolutional net responds: the mean over channels of |activation|^power, (B, h, w) per layer.
+
+    Each map is divided by its maximum. These are the attention maps of RotNet's Figure 3 (Gidaris et al. 2018,
+    after Zagoruyko & Komodakis 2017), which takes powers 1, 2, 4 from the first layer to the last.
+    """
+    training = encoder.training
+    maps = {name: x.abs().pow(power).mean(1) for name, x in encoder.eval().layers(images).items()}
+    encoder.train(training)
+    return {name: x / x.amax((1, 2), keepdim=True).clamp_min(1e-12) for name, x in maps.items()}

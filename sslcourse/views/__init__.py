@@ -12,11 +12,13 @@ from sslcourse.views.compose import (
     weak_view,
 )
 from sslcourse.views.crops import HorizontalFlip, MultiCrop, RandomResizedCrop, ShiftCrop, resized_crop
+from sslcourse.views.lens import Lens
 from sslcourse.views.rotate import four_rotations, rotate90
 from sslcourse.views.view import View
 
 __all__ = [
-    "ColourJitter", "Compose", "GaussianBlur", "Greyscale", "HorizontalFlip", "MultiCrop", "RandomResizedCrop",
-    "ShiftCrop", "Solarise", "View", "byol_views", "dino_views", "four_rotations", "gaussian_blur", "luminance",
-    "moco_v1_view", "moco_v2_view", "resized_crop", "rotate90", "simclr_view", "weak_view",
+    "ColourJitter", "Compose", "GaussianBlur", "Greyscale", "HorizontalFlip", "Lens", "MultiCrop",
+    "RandomResizedCrop", "ShiftCrop", "Solarise", "View", "byol_views", "dino_views", "four_rotations",
+    "gaussian_blur", "luminance", "moco_v1_view", "moco_v2_view", "resized_crop", "rotate90", "simclr_view",
+    "weak_view",
 ]

@@ -11,8 +11,8 @@ from sslcourse.views.view import View, coins, uniform
 class GaussianBlur(View):
     """Blur by a Gaussian of random sigma (pixels), with probability p.
 
-    As in SimCLR the kernel is `fraction` of the image's height, cut to the next odd number that is not smaller
-    than 3: 3 pixels at 32 px, 23 at 224 px.
+    As in SimCLR's code the kernel reaches half of `fraction` of the image's height to either side, and at
+    least one pixel: 3 pixels wide at 32 px, 23 at 224 px.
     """
 
     def __init__(self, p: float = 0.5, sigma=(0.1, 2.0), fraction: float = 0.1):

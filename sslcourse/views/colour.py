@@ -1,4 +1,4 @@
-"""Changes of colour. The functions that end in _ write into the images they are given, which no view's input is."""
+"""Changes of colour. Functions that end in _ write into the images they are given."""
 
 import torch
 from torch import Tensor
@@ -25,7 +25,8 @@ class ColourJitter(View):
         chosen = coins(self.p, images, generator)
         amounts = []
         for width, neutral in ((self.brightness, 1), (self.contrast, 1), (self.saturation, 1), (self.hue, 0)):
-            amount = uniform(chosen.shape, max(neutral - width, neutral - 1), neutral + width, images, generator)
+            low, high = neutral - min(width, 1), neutral + width
+            amount = uniform(chosen.shape, low, high, images, generator)
             amounts.append(torch.where(chosen, amount, neutral))
         device = None if generator is None else generator.device
         return torch.randperm(4, generator=generator, device=device).tolist(), *amounts
@@ -77,13 +78,13 @@ def hue_(images: Tensor, shift: Tensor) -> Tensor:
     lack = high.sub_(red).mul_(scale)  # 1 - red on the path
     side = (green - blue).mul_(scale)  # towards green +, towards blue -
     away = side.abs()
-    # Distance from pure red in sixths of a turn, away + lack (3 - 2 away): next to red lack is 0, opposite it is 1
-    # and away falls back to 0, and in between away is 1.
+    # Distance from pure red in sixths of a turn, away + lack (3 - 2 away): next to red lack is 0, opposite it
+    # is 1 and away falls back to 0, and in between away is 1.
     distance = torch.add(away, lack, alpha=3).addcmul_(lack, away, value=-2)
     hue = distance.copysign_(side)
     base = low.sub_(chroma)
     for i, channel in enumerate((red, green, blue)):
-        # Turns from the opposite of pure red, green, blue, where the channel is lowest; + 2 keeps them positive.
+        # Turns from the opposite of pure red, green, blue, where a channel is lowest; 2 keeps them positive.
         turns = torch.add(shift + (2 - i / 3), hue, alpha=1 / 6, out=away).frac_().sub_(0.5).abs_()
         torch.addcmul(base, chroma, turns.clamp_(1 / 6, 1 / 3), value=6, out=channel)  # low to low + chroma
     return images.clamp_(0, 1)

@@ -24,7 +24,7 @@ class Compose(View):
 
     def apply(self, images: Tensor, *parameters) -> Tensor:
         given = images
-        for view, p in zip(self.views, parameters):
+        for view, p in zip(self.views, parameters, strict=True):
             images = view.apply(images.clone() if view.in_place and images is given else images, *p)
         return images
 
@@ -56,25 +56,24 @@ def moco_v1_view(size: int | None = 32, min_scale: float = 0.2) -> Compose:
 
 def moco_v2_view(size: int | None = 32, min_scale: float = 0.2, blur: bool | None = None) -> Compose:
     """MoCo v2 (Chen et al. 2020, 2003.04297); the authors' CIFAR demo has min_scale 0.08."""
-    return _recipe(size, (min_scale, 1.0), True, ColourJitter(0.4, 0.4, 0.4, 0.1, p=0.8), 0.2, _blur(0.5, size, blur))
+    jitter = ColourJitter(0.4, 0.4, 0.4, 0.1, p=0.8)
+    return _recipe(size, (min_scale, 1.0), True, jitter, 0.2, _blur(0.5, size, blur))
 
 
-def byol_views(size: int | None = 32, min_scale: float = 0.08, blur: bool | None = None) -> tuple[Compose, Compose]:
+def byol_views(size: int | None = 32, scale=(0.08, 1.0), blur: bool | None = None) -> tuple[Compose, Compose]:
     """The two different views of BYOL (Grill et al. 2020, 2006.07733) and Barlow Twins."""
-    return tuple(_recipe(size, (min_scale, 1.0), True, _soft_jitter(), 0.2, _blur(p_blur, size, blur), p_solarise)
-                 for p_blur, p_solarise in ((1.0, 0.0), (0.1, 0.2)))
+    return (_recipe(size, scale, True, _soft_jitter(), 0.2, _blur(1.0, size, blur)),
+            _recipe(size, scale, True, _soft_jitter(), 0.2, _blur(0.1, size, blur), solarise=0.2))
 
 
 def dino_views(size: int = 32, local_size: int = 16, n_local: int = 4, global_scale=(0.4, 1.0),
                local_scale=(0.05, 0.4), blur: bool | None = None) -> MultiCrop:
-    """DINO (Caron et al. 2021, 2104.14294): two BYOL-like global views, `n_local` local ones (ImageNet: 224, 96 px).
+    """DINO (Caron et al. 2021, 2104.14294): BYOL's two views and `n_local` small ones (ImageNet: 224, 96 px).
 
     iBOT and AttMask: global_scale (0.25, 1), local_scale (0.05, 0.25), 10 locals.
     """
-    first, second = (_recipe(size, global_scale, True, _soft_jitter(), 0.2, _blur(p_blur, size, blur), p_solarise)
-                     for p_blur, p_solarise in ((1.0, 0.0), (0.1, 0.2)))
     local = _recipe(local_size, local_scale, True, _soft_jitter(), 0.2, _blur(0.5, size, blur))
-    return MultiCrop([first, second], local, n_local=n_local)
+    return MultiCrop(byol_views(size, global_scale, blur), local, n_local=n_local)
 
 
 def _soft_jitter() -> ColourJitter:

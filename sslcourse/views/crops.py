@@ -1,4 +1,4 @@
-"""Crops and flips. Resizing an upright box is two matrix products, so a whole batch of boxes is resized at once."""
+"""Crops and flips. Resizing an upright box is two matrix products, so a whole batch is resized at once."""
 
 import math
 
@@ -12,12 +12,12 @@ TRIES = 10  # boxes drawn per image before the fallback, as in torchvision
 
 
 class RandomResizedCrop(View):
-    """A random box of random area and shape, resized to `size` x `size`, then flipped with probability `flip`.
+    """A box of random area and shape, resized to `size` x `size`, then flipped with probability `flip`.
 
-    The law is torchvision's (Szegedy et al. 2015, "Going deeper with convolutions"): the box's share of the
-    area is uniform in `scale`, its width / height log-uniform in `ratio`; ten tries, then the largest central
-    box of an allowed shape. `size=None` keeps the images' size. `antialias` widens the filter where a box
-    shrinks. The flip comes for free: it reverses the rows of one of the two matrices.
+    The law is torchvision's (Szegedy et al. 2015, 1409.4842): the box's share of the area is uniform in
+    `scale`, its width / height log-uniform in `ratio`; ten tries, then the largest central box of an allowed
+    shape. `size=None` keeps the images' size. `antialias` widens the filter where a box shrinks. The flip
+    comes for free: it reverses the rows of one of the two matrices.
     """
 
     def __init__(self, size: int | None = None, scale=(0.08, 1.0), ratio=(3 / 4, 4 / 3), flip: float = 0.0,
@@ -28,7 +28,8 @@ class RandomResizedCrop(View):
         return self.boxes(images, generator), coins(self.flip, images, generator)[:, 0, 0, 0]
 
     def apply(self, images: Tensor, boxes: Tensor, flips: Tensor) -> Tensor:
-        return resized_crop(images, boxes, self.size or images.shape[2:], flips, antialias=self.antialias).clamp_(0, 1)
+        size = self.size or images.shape[2:]
+        return resized_crop(images, boxes, size, flips, antialias=self.antialias).clamp_(0, 1)
 
     def boxes(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """(B, 4) float whole pixels: top, left, height, width of one random box in each image."""
@@ -39,7 +40,8 @@ class RandomResizedCrop(View):
         heights, widths = (area / ratio).sqrt_().round_(), (area * ratio).sqrt_().round_()
         fits = (heights >= 1) & (heights <= h) & (widths >= 1) & (widths <= w)
         first = fits.int().argmax(1, keepdim=True)  # argmax is the first of equals
-        fits, height, width = (a.gather(1, first)[:, 0] for a in (fits, heights, widths))  # (B, TRIES) -> (B,)
+        # (B, TRIES) -> (B,)
+        fits, height, width = (a.gather(1, first)[:, 0] for a in (fits, heights, widths))
         height = torch.where(fits, height, min(h, round(w / low)))
         width = torch.where(fits, width, min(w, round(h * high)))
         top = torch.where(fits, (corner[:, 0] * (h - height + 1)).floor_(), ((h - height) / 2).floor_())
@@ -70,7 +72,7 @@ def resample(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
 
 def _resampling(start: Tensor, length: Tensor, source: int, size: int, flips: Tensor | None, antialias: bool,
                 nearest: bool) -> Tensor:
-    """Weights (B, size, source): output pixel i is the weighted mean of the pixels of [start, start + length)."""
+    """Weights (B, size, source): output pixel i is a weighted mean of the pixels [start, start + length)."""
     index = torch.arange(size, device=start.device, dtype=start.dtype)  # (size,)
     if flips is not None:
         index = torch.where(flips[:, None], size - 1 - index, index)  # (B, size)
@@ -83,7 +85,7 @@ def _resampling(start: Tensor, length: Tensor, source: int, size: int, flips: Te
     if not antialias or size >= source:  # nothing shrinks: between two neighbours inside the box
         return (1 - (pixel - centre.clamp(start, end)[:, :, None]).abs_()).clamp_(min=0)
     reach = step.clamp(min=1)[:, :, None]
-    weights = (1 - (pixel - centre[:, :, None]).abs_().div_(reach)).clamp_(min=0)  # (B, size, source): triangles
+    weights = (1 - (pixel - centre[:, :, None]).abs_().div_(reach)).clamp_(min=0)  # (B, size, source)
     weights.mul_(((pixel >= start) & (pixel <= end))[:, None])
     return weights.div_(weights.sum(2, keepdim=True))
 
@@ -118,12 +120,13 @@ class ShiftCrop(View):
         padded = F.pad(images, (self.padding,) * 4, mode=self.mode)
         rows = shift[:, 0, None] + torch.arange(h, device=images.device)  # (B, H)
         columns = shift[:, 1, None] + torch.arange(w, device=images.device)  # (B, W)
-        padded = padded.gather(2, rows[:, None, :, None].expand(b, c, h, padded.shape[3]))  # (B, C, H, W + 2p)
-        return padded.gather(3, columns[:, None, None].expand(b, c, h, w))  # (B, C, H, W)
+        # (B, C, H + 2p, W + 2p) -> (B, C, H, W + 2p) -> (B, C, H, W)
+        padded = padded.gather(2, rows[:, None, :, None].expand(b, c, h, padded.shape[3]))
+        return padded.gather(3, columns[:, None, None].expand(b, c, h, w))
 
 
 class MultiCrop:
-    """Several views of each image: a few large ones and many small ones (SwAV, Caron et al. 2020, 2006.09882).
+    """Several views of each image: a few large, many small (SwAV, Caron et al. 2020, 2006.09882).
 
     `global_view` is one view or a sequence with one view per global crop, as in BYOL, where the two differ.
     Calling it gives a list: `n_global` tensors (B, 3, S, S), then `n_local` tensors (B, 3, s, s).

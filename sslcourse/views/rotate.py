@@ -7,7 +7,7 @@ from sslcourse.errors import UserError
 
 
 def rotate90(images: Tensor, y: Tensor) -> Tensor:
-    """Turn image i counter-clockwise by y[i] quarter turns: images (B, C, H, H), y (B,) whole -> (B, C, H, H).
+    """Turn image i counter-clockwise by y[i] quarter turns: images (B, C, H, H), y (B,) -> (B, C, H, H).
 
     1: transpose, then flip vertically; 2: flip both ways; 3: flip vertically, then transpose (RotNet, Gidaris
     et al. 2018, 1803.07728). Flipping vertically before a transpose is flipping horizontally after it.
@@ -20,7 +20,7 @@ def rotate90(images: Tensor, y: Tensor) -> Tensor:
 
 
 def four_rotations(images: Tensor) -> tuple[Tensor, Tensor]:
-    """All four turns of every image: (B, C, H, H) -> (4B, C, H, H) and targets (4B,): all at 0, all at 90, ..."""
+    """All four turns of every image: (B, C, H, H) -> (4B, C, H, H), targets (4B,); all at 0 come first."""
     _check_square(images)
     turned = torch.cat((images, images.mT.flip(2), images.flip(2, 3), images.flip(2).mT))
     return turned, torch.arange(4, device=images.device).repeat_interleave(len(images))
@@ -28,4 +28,5 @@ def four_rotations(images: Tensor) -> tuple[Tensor, Tensor]:
 
 def _check_square(images: Tensor) -> None:
     if images.ndim != 4 or images.shape[2] != images.shape[3]:
-        raise UserError(f"rotations need square images (B, C, H, H), not {tuple(images.shape)}: crop them first")
+        shape = tuple(images.shape)
+        raise UserError(f"rotations need square images (B, C, H, H), not {shape}: crop them first")

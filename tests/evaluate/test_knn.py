@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from sslcourse.data.images import ImageSet
 from sslcourse.errors import UserError
 from sslcourse.evaluate import knn, knn_predict, knn_scores, nearest, neighbours
+from sslcourse.evaluate.knn import largest
 
 
 def at(*degrees):
@@ -66,6 +67,13 @@ def test_chunks_do_not_matter(monkeypatch):
     whole = knn_scores(queries, bank, labels, 5)
     monkeypatch.setattr(importlib.import_module("sslcourse.evaluate.knn"), "CHUNK", 1000)
     assert torch.allclose(knn_scores(queries, bank, labels, 5), whole, atol=1e-5)
+
+
+@pytest.mark.parametrize("n, k", [(1003, 1), (1003, 30), (1003, 62), (1000, 500), (5, 5)])
+def test_largest_is_topk(n, k):
+    values = torch.randn(7, n, generator=torch.Generator().manual_seed(n))
+    found, columns = largest(values, k)
+    assert torch.equal(found, values.topk(k).values) and torch.equal(values.gather(1, columns), found)
 
 
 def test_protocol(tiny_data):

@@ -120,7 +120,7 @@ def test_random_baseline_does_not_depend_on_training(tiny_data):
 
 
 def test_linear_chooses_on_val_not_on_test():
-    """Features and test labels that reward weak regularisation, val labels that reward strong: val must win."""
+    """Where val rewards strong regularisation and test weak, or the other way round, val decides."""
     g = torch.Generator().manual_seed(0)
     labels = torch.arange(240) % 2
     pixels = torch.randint(0, 256, (240, 3, 8, 8), generator=g, dtype=torch.uint8)

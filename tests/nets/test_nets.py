@@ -121,3 +121,14 @@ def test_unknown_encoder_is_named():
         nets.encoder("resnet19")
     with pytest.raises(UserError, match="timm has no model"):
         nets.encoder("timm:nonsense")
+
+
+def test_activation_maps_show_where_the_net_responds():
+    net = nets.encoder("small", 32, width=4, blocks=(1,))
+    images = torch.zeros(1, 3, 32, 32)
+    images[..., 16:, 16:] = torch.rand(3, 16, 16)
+    maps = nets.activation_maps(net, images)
+    assert set(maps) == {"stem", "stage1"} and net.training
+    for heat in maps.values():
+        assert heat.shape == (1, 8, 8) and heat.max() == 1
+        assert heat[0, 5:, 5:].std() > heat[0, 1:3, 1:3].std()

@@ -63,7 +63,8 @@ def test_fallback_is_the_largest_allowed_central_box(generator):
 
 def test_folded_flip_is_a_mirror_of_the_same_crop():
     images = torch.rand(64, 3, 32, 32)
-    plain, mirrored = (RandomResizedCrop(flip=p)(images, torch.Generator().manual_seed(1)) for p in (0.0, 1.0))
+    seeds = (torch.Generator().manual_seed(1) for _ in range(2))
+    plain, mirrored = (RandomResizedCrop(flip=p)(images, next(seeds)) for p in (0.0, 1.0))
     torch.testing.assert_close(mirrored, plain.flip(3), atol=1e-6, rtol=0)
 
 
@@ -80,7 +81,8 @@ def test_shift_crop_shifts_every_image_by_its_own_amount(mode, generator):
     images = torch.rand(1, 3, 12, 12).expand(500, -1, -1, -1)
     out = ShiftCrop(2, mode=mode)(images, generator)
     padded = torch.nn.functional.pad(images[:1], (2,) * 4, mode=mode)
-    windows = padded.unfold(2, 12, 1).unfold(3, 12, 1)[0].permute(1, 2, 0, 3, 4).flatten(0, 1)  # (25, 3, 12, 12)
+    windows = padded.unfold(2, 12, 1).unfold(3, 12, 1)[0]  # (3, 5, 5, 12, 12)
+    windows = windows.permute(1, 2, 0, 3, 4).flatten(0, 1)  # -> (25, 3, 12, 12)
     matches = (out[:, None] == windows).flatten(2).all(2)  # (500, 25)
     assert (matches.sum(1) == 1).all()
     assert (matches.sum(0) > 5).all()  # all 25 places occur

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import os
 import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -16,7 +16,6 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from sslcourse.data.images import Data, ImageSet, cache_dir
-from sslcourse.data.toybox.toys import CLASSES
 from sslcourse.data.toybox.trace import Parts, Scene, render
 from sslcourse.data.toybox.world import WORLDS, Draw, World, assemble, draw_factors
 from sslcourse.errors import UserError
@@ -24,34 +23,40 @@ from sslcourse.errors import UserError
 RENDERER = 1  # raise it whenever the same factors would give other bytes
 SPLITS = ("train", "val", "test")
 BLOCK = 512  # images or clips whose scenes are built at once
-CHUNK = 24 * 1024  # rays traced at once: what fits into the cores' caches
+CHUNK = 40 * 1024  # rays traced at once: what fits into the cores' caches
 
 
-def load_toybox(
-    name: str = "toybox",
-    size: int | None = None,
-    limit: int | None = None,
-    splits: tuple[str, ...] = SPLITS,
-    seed: int = 0,
-) -> Data:
-    """The world `name` of `WORLDS`, rendered at `size` pixels (default: the world's own), at most `limit` rows a split.
+def load_toybox(name: str = "toybox", size: int | None = None, limit: int | None = None,
+                splits: tuple[str, ...] = SPLITS, seed: int = 0) -> Data:
+    """The world `name` of `WORLDS`, rendered at `size` pixels (default: the world's own), at most `limit`
+    rows a split.
 
-    `limit` is an exact prefix. A split not in `splits` has no rows. What was rendered is kept in the cache directory.
-    Masks: "instance" (1..K, 0 is floor) and "class" (class + 1, 0 is floor), by the ray through the pixel's centre.
+    `limit` is an exact prefix. A split not in `splits` has no rows. What was rendered is kept in the cache
+    directory.
+    Masks: "instance" (1..K, 0 is floor) and "class" (class + 1, 0 is floor), by the ray through the pixel's
+    centre.
     Boxes hold the visible pixels of each instance. Labels are balanced in every ten consecutive rows;
-    `toybox-scenes` and `toybox-video` have none (their factor "label" is (N, K), -1 where there is no toy), and
+    `toybox-scenes` and `toybox-video` have none (their factor "label" is (N, K), -1 where there is no toy),
+    and
     `toybox-texture` is labelled by the kind of texture.
 
-    Factors, float32 unless said, angles in radians; N rows, and for scenes and videos (N, K) wherever a toy is meant:
-        hue (N, 4), colour (N, 4, 3)   of the toy's four slots (largest parts, second, small parts, details); sRGB in [0, 1]
-        yaw (N,)                       about the vertical, 0 faces the camera; videos (N, T, K), from the mean azimuth
+    Factors, float32 unless said, angles in radians; N rows, and for scenes and videos (N, K) wherever a toy
+    is meant:
+        hue (N, 4), colour (N, 4, 3)   of the toy's four slots (largest parts, second, small parts, details);
+        sRGB in [0, 1]
+        yaw (N,)                       about the vertical, 0 faces the camera; videos (N, T, K), from the mean
+        azimuth
         symmetry (N,)                  yaw repeats every 2 pi / symmetry; 0: a body of revolution
-        size (N,)                      longest side of the toy's box over the image's side (scenes: height in world units)
-        place (N, 2)                   x, y of the box's centre in [-1, 1], y down (scenes: (N, K, 2) on the floor, videos
+        size (N,)                      longest side of the toy's box over the image's side (scenes: height in
+        world units)
+        place (N, 2)                   x, y of the box's centre in [-1, 1], y down (scenes: (N, K, 2) on the
+        floor, videos
                                        (N, T, K, 2), world units)
         shape (N, 16)                  uniforms behind the proportions; their meaning depends on the class
-        light_azimuth, light_elevation, light_strength (share of sun), light_softness (N,)    azimuth from the camera's
-        floor_hue (N,), floor_colour (N, 2, 3), floor_kind (N,) int64 index into PATTERNS, floor_contrast, floor_angle (N,),
+        light_azimuth, light_elevation, light_strength (share of sun), light_softness (N,)    azimuth from the
+        camera's
+        floor_hue (N,), floor_colour (N, 2, 3), floor_kind (N,) int64 index into PATTERNS, floor_contrast,
+        floor_angle (N,),
         floor_period, floor_shift (N, 2)     of the floor's pattern, world units
         sky_hue, sky_value (N,)        seen in toybox-sky only
         camera_azimuth, camera_elevation, camera_roll, camera_distance (N,), videos (N, T)
@@ -72,7 +77,8 @@ def load_toybox(
     return Data(name, **sets)
 
 
-def render_world(world: World | str, split: str = "train", count: int = 16, size: int | None = None, seed: int = 0) -> ImageSet:
+def render_world(world: World | str, split: str = "train", count: int = 16, size: int | None = None,
+                 seed: int = 0) -> ImageSet:
     """Renders the first `count` rows of a split, without the cache."""
     world = WORLDS[world] if isinstance(world, str) else world
     return image_set(world, render_split(world, split, count, size or world.size, seed))
@@ -110,8 +116,9 @@ def read(path: Path, n: int) -> dict[str, Tensor] | None:
 
 def image_set(world: World, tensors: dict[str, Tensor]) -> ImageSet:
     """An ImageSet from the flat dictionary that the cache holds."""
+
     def part(prefix):
-        return {key[len(prefix):]: v for key, v in tensors.items() if key.startswith(prefix)}
+        return {key[len(prefix) :]: v for key, v in tensors.items() if key.startswith(prefix)}
 
     return ImageSet(tensors["images"], tensors.get("labels"), world.classes, part("factors."), part("masks."),
                     tensors.get("boxes"), tensors.get("depth"))
@@ -136,13 +143,15 @@ def workers() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(torch.get_num_threads(), initializer=torch.set_num_threads, initargs=(1,))
 
 
-def render_block(world: World, f: dict[str, Tensor], size: int, pool: ThreadPoolExecutor, draw: Draw, start: int):
+def render_block(world: World, f: dict[str, Tensor], size: int, pool: ThreadPoolExecutor, draw: Draw,
+                 start: int):
     """Renders the rows whose factors are f; `start` is the first one's number, for its noise."""
     (n, k), t = f["label"].shape, world.frames
     scene, extra = assemble(world, f)
     scene = single(scene)
-    chunk = max(CHUNK // size ** 2, 1)
-    order = (scene.parts.instance > 0).sum(1).argsort(stable=True)  # images with equally many parts go together
+    chunk = max(CHUNK // size**2, 1)
+    # images with equally many parts go together
+    order = (scene.parts.instance > 0).sum(1).argsort(stable=True)
     scene = scene[order]
 
     def work(rows: slice) -> dict[str, Tensor]:
@@ -152,14 +161,19 @@ def render_block(world: World, f: dict[str, Tensor], size: int, pool: ThreadPool
         return render(piece, size)
 
     done = list(pool.map(work, [slice(a, a + chunk) for a in range(0, n * t, chunk)]))
-    images, instance, depth = (torch.cat([d[name] for d in done])[order.argsort()] for name in ("images", "instance", "depth"))
+    back = order.argsort()
+    images, instance, depth = (torch.cat([d[key] for d in done])[back]
+                               for key in ("images", "instance", "depth"))
     if world.noise:
-        grain = torch.stack([torch.from_numpy(draw.generator("noise", start + i).random((3, *images.shape[1:]), "float32"))
-                             for i in range(n)]).sum(1) - 1.5  # (N, 3, 3, S, S) -> (N, 3, S, S), deviation 0.5
+        shape = (3, *images.shape[1:])  # the sum of three uniforms is nearly normal, with deviation 0.5
+        grain = [draw.generator("noise", start + i).random(shape, "float32").sum(0) - 1.5 for i in range(n)]
+        grain = torch.from_numpy(np.stack(grain))  # (N, 3, S, S)
         images = (images + grain * (510 * world.noise)).round().clamp(0, 255).to(torch.uint8)
-    lookup = torch.cat([torch.zeros(n, 1, dtype=torch.int64), f["label"] + 1], 1).repeat_interleave(t, 0)  # (N * T, K + 1)
+    # (N * T, K + 1)
+    lookup = torch.cat([torch.zeros(n, 1, dtype=torch.int64), f["label"] + 1], 1).repeat_interleave(t, 0)
     kind = lookup.gather(1, instance.flatten(1).long()).to(torch.uint8).view_as(instance)
-    out = {"images": images, "masks.instance": instance, "masks.class": kind, "boxes": boxes(instance, k), "depth": depth}
+    out = {"images": images, "masks.instance": instance, "masks.class": kind, "boxes": boxes(instance, k),
+           "depth": depth}
     if t > 1:
         out = {name: v.unflatten(0, (n, t)) for name, v in out.items()}
     f = {**f, **extra}
@@ -179,6 +193,7 @@ def render_block(world: World, f: dict[str, Tensor], size: int, pool: ThreadPool
 
 def single(scene: Scene) -> Scene:
     """The scene in float32."""
+
     def cast(v):
         return v.float() if v.is_floating_point() else v
 
@@ -187,7 +202,8 @@ def single(scene: Scene) -> Scene:
 
 
 def boxes(instance: Tensor, k: int) -> Tensor:
-    """Tight boxes (N, K, 4) x0 y0 x1 y1 about the pixels of instances 1..K in masks (N, S, S); -1 where not seen."""
+    """Tight boxes (N, K, 4) x0 y0 x1 y1 about the pixels of instances 1..K in masks (N, S, S); -1 where not
+    seen."""
     size = instance.shape[-1]
     mine = instance.unsqueeze(1) == torch.arange(1, k + 1).view(1, k, 1, 1)  # (N, K, S, S)
     edges = []

@@ -1,12 +1,16 @@
-"""A small batched ray tracer in torch: convex parts on a floor, one sun, soft shadows, adaptive anti-aliasing.
+"""A small batched ray tracer in torch: convex parts on a floor, one sun, soft shadows, adaptive
+anti-aliasing.
 
-Two kinds of part, each given in a local frame where it fits [-1, 1]^3 and mapped to the world by half sizes, a
+Two kinds of part, each given in a local frame where it fits [-1, 1]^3 and mapped to the world by half sizes,
+a
 rotation and a centre:
     round   x^2 + y^2 <= a + b z + c z^2,  low <= z <= 1      ball, dome, tube, cone, frustum, paraboloid
-    box     |x| <= 1 + (kx - 1) (z + 1) / 2, same for y with ky, |z| <= 1      box, gable roof, pyramid, cabin
-Only pairs (ray, part) that can meet are intersected: a ray meets a part's bounding ellipsoid when a quadratic form of
-two ray coordinates is positive (a conic), so one matrix product tests all pairs; the survivors are solved exactly.
-Colours are linear inside and gamma 2 outside. Lengths are world units; z is up, the floor is z = 0.
+    box     |x| <= 1 + (kx - 1) (z + 1) / 2, same for y with ky, |z| <= 1      box, gable roof, cabin
+Only pairs (ray, part) that can meet are solved: a ray meets a part's bounding ellipsoid where a quadratic
+form of
+two coordinates of the ray is positive (a conic), so one matrix product tests all pairs; the rest is exact.
+Colours are linear inside and gamma 2 outside. Lengths are world units; z is up, the floor is z = 0. Where a
+comment says (3, N, R), R rays of each of N images are meant.
 """
 
 from __future__ import annotations
@@ -17,9 +21,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-SUBSAMPLES = ((-0.125, -0.375), (0.375, -0.125), (0.125, 0.375), (-0.375, 0.125))  # in pixels; maps to itself at 90 deg
+# offsets of the rays in a pixel that needs several, in pixels; a quarter turn maps them to themselves
+SUBSAMPLES = ((-0.125, -0.375), (0.375, -0.125), (0.125, 0.375), (-0.375, 0.125))
 FAR = 1e4
-UP = 0.0
 
 
 @dataclass
@@ -45,7 +49,7 @@ class Scene:
 
     parts: Parts
     eye: Tensor  # (N, 3)
-    view: Tensor  # (N, 3, 3): direction of the ray through image point (x, y) in [-1, 1] is view @ (x, y, 1)
+    view: Tensor  # (N, 3, 3): the ray through image point (x, y) in [-1, 1] has direction view @ (x, y, 1)
     sun: Tensor  # (N, 3) unit vector towards the sun
     light: Tensor  # (N, 3): sun, ambient, penumbra (width per distance)
     contact: Tensor  # (N, K, 6): x, y, inverse covariance xx, 2 xy, yy, and strength of each toy's footprint
@@ -70,10 +74,45 @@ def unit(a: Tensor) -> Tensor:
     return a * (dot(a, a) + 1e-12).rsqrt()
 
 
-def wave(x: Tensor) -> Tensor:
-    """A smooth bump of period 1 with values in [0, 1]."""
-    x = x - x.floor()
-    return (4 * x * (1 - x)).square()
+def apply(matrix: Tensor, v: Tensor) -> Tensor:
+    """Matrices (3, 3, ...) times vectors (3, ...)."""
+    return matrix[:, 0] * v[0] + matrix[:, 1] * v[1] + matrix[:, 2] * v[2]
+
+
+def columns(*values: Tensor) -> Tensor:
+    """(N, P, ...) tensors -> one table (F, N * P), so that a part's numbers are a column and vector maths is
+    fast."""
+    return torch.cat([v.flatten(2) for v in values], 2).flatten(0, 1).t().contiguous()
+
+
+# --- which pairs can meet ---
+
+
+def bounding(parts: Parts) -> Tensor:
+    """World -> a frame in which the part's bounding ellipsoid is the unit ball, without the shift: (N, P, 3,
+    3).
+
+    Balls bound themselves; boxes and tubes get the circumscribed ellipsoid of least volume.
+    """
+    box, ball = parts.box.unsqueeze(-1), parts.shape[..., 2:3] < -0.99
+    tube = torch.tensor([1.5, 1.5, 3.0]).sqrt()
+    grow = torch.where(box, tube.new_tensor(3.0).sqrt(), torch.where(ball, tube.new_tensor(1.0), tube))
+    return parts.rotation.transpose(-1, -2) / (parts.half * grow * 1.01 + 0.01).unsqueeze(-1)
+
+
+def conic(basis: Tensor, way: Tensor, absent: Tensor) -> Tensor:
+    """C (N, P, 3, 3) with h C h >= 0 where the line through basis @ h along `way` meets the unit ball.
+
+    basis (N, P, 3, 3), way (N, P, 3, 1): the discriminant (p . w)^2 - w . w (p . p - 1), p = basis h. The
+    last
+    entry of h is 1.
+    """
+    turned, square = basis.transpose(-1, -2), way.square().sum(-2, keepdim=True)
+    along = turned @ way
+    out = along @ along.transpose(-1, -2) - square * (turned @ basis)
+    out[..., 2, 2] += square[..., 0, 0]
+    out[absent] = torch.diag(out.new_tensor([0.0, 0.0, -1.0]))
+    return out
 
 
 def candidates(conics: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -82,16 +121,21 @@ def candidates(conics: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     conics: (N, P, 3, 3); x, y: (N, R). Returns flat indices: rays into N * R, parts into N * P, both (M,).
     """
     (n, rays), p = x.shape, conics.shape[1]
-    c = torch.stack([conics[..., i, j] * (1 if i == j else 2) for i, j in ((0, 0), (0, 1), (1, 1), (0, 2), (1, 2), (2, 2))], 1)
-    terms = torch.stack([x * x, x * y, y * y, x, y, torch.ones_like(x)], 1)  # (N, 6, R)
-    meets = torch.bmm(c.transpose(1, 2), terms) >= 0  # (N, P, 6) x (N, 6, R) -> (N, P, R)
+    entries = ((0, 0, 1), (0, 1, 2), (1, 1, 1), (0, 2, 2), (1, 2, 2), (2, 2, 1))
+    c = torch.stack([conics[..., i, j] * times for i, j, times in entries], 2)
+    terms = torch.stack([x * x, x * y, y * y, x, y, torch.ones_like(x)], 1)
+    meets = torch.bmm(c, terms) >= 0  # (N, P, 6) x (N, 6, R) -> (N, P, R)
     part, ray = meets.flatten(0, 1).nonzero().unbind(1)
     start = torch.arange(0, n * rays, rays).repeat_interleave(p)  # first ray of each part's image, (N * P,)
     return ray + start.index_select(0, part), part
 
 
+# --- where they meet ---
+
+
 def round_interval(o: Tensor, d: Tensor, shape: Tensor) -> tuple[Tensor, Tensor]:
-    """Where rays o + t d are inside round parts: o, d (3, M), shape (4, M) -> near, far (M,); near > far is a miss."""
+    """Where rays o + t d are inside round parts: o, d (3, M), shape (4, M) -> near, far (M,); near > far is a
+    miss."""
     a, b, c, low = shape
     qa = d[0] * d[0] + d[1] * d[1] - c * d[2] * d[2]
     qa = torch.where(qa.abs() < 1e-9, 1e-9, qa)
@@ -101,7 +145,8 @@ def round_interval(o: Tensor, d: Tensor, shape: Tensor) -> tuple[Tensor, Tensor]
     root = square.clamp(min=0).sqrt()
     t0, t1 = (-qb - root) / qa, (root - qb) / qa
     first, last = torch.minimum(t0, t1), torch.maximum(t0, t1)
-    steep, up = qa < 0, d[2] > 0  # a steep ray stays in the lower half of a double cone: t <= first if it rises
+    # a steep ray meets both nappes of a cone; ours is below: t <= first if it rises
+    steep, up = qa < 0, d[2] > 0
     near = torch.where(steep, torch.where(up, -FAR, last), first)
     far = torch.where(steep, torch.where(up, first, FAR), last)
     near = torch.where(square < 0, FAR, near)
@@ -125,74 +170,135 @@ def box_interval(o: Tensor, d: Tensor, shape: Tensor) -> tuple[Tensor, Tensor]:
     return near, far
 
 
-def interval(table: Tensor, box: Tensor, part: Tensor, ray: Tensor, o: Tensor | None, d: Tensor) -> tuple[Tensor, ...]:
-    """Solves pairs exactly. `table` (F, N * P): rows 0-8 a matrix B, 9-11 an offset, 12-15 shape, 16 a shift of t.
+def solve(box: Tensor, ray: Tensor, part: Tensor, local) -> tuple[Tensor, ...]:
+    """Solves pairs exactly. box (N * P,); ray, part (M,); local(ray, part) -> o (3, M), d (3, M), shape (4,
+    M).
 
-    Camera rays (o is None): local origin = offset, local direction = B h with h = d (3, N * R).
-    Sun rays: local origin = B o + offset, with o the points (3, N * R); local direction = d (3, N * P), one for each part.
-    Returns ray, part, near, far of the pairs that meet, (M,) each.
+    Returns ray, part, near, far of the pairs that meet, each (L,).
     """
     out = []
-    for kind, solve in ((False, round_interval), (True, box_interval)):
+    for kind, inside in ((False, round_interval), (True, box_interval)):
         keep = (box.index_select(0, part) == kind).nonzero().squeeze(1)
-        p, r = part.index_select(0, keep), ray.index_select(0, keep)
-        q = table.index_select(1, p)  # (F, N * P) -> (F, M)
-        matrix, offset, shape = q[:9].reshape(3, 3, -1), q[9:12], q[12:16]  # (9, M) -> (3, 3, M)
-        h = (d if o is None else o).index_select(1, r)
-        local = matrix[:, 0] * h[0] + matrix[:, 1] * h[1] + matrix[:, 2] * h[2]
-        if o is None:
-            shift = q[16]
-            near, far = solve(offset + shift * local, local, shape)  # from nearby: fp32 is short of digits from afar
-            near, far = near + shift, far + shift
-        else:
-            near, far = solve(local + offset, d.index_select(1, p), shape)
+        r, p = ray.index_select(0, keep), part.index_select(0, keep)
+        near, far = inside(*local(r, p))
         meets = (near < far).nonzero().squeeze(1)
         out.append([v.index_select(0, meets) for v in (r, p, near, far)])
     return tuple(torch.cat(v) for v in zip(*out, strict=True))
 
 
-def bounds(parts: Parts, margin: float) -> Tensor:
-    """Half axes of an ellipsoid about each part, (N, P, 3): balls are their own, tubes and boxes get circumscribed ones."""
-    ball = (parts.shape[..., 2] < -0.99) & ~parts.box
-    tube = torch.tensor([1.2248, 1.2248, 1.7321])
-    grow = torch.where(parts.box.unsqueeze(-1), torch.tensor(1.7321), torch.where(ball.unsqueeze(-1), torch.tensor(1.0), tube))
-    return parts.half * grow * 1.01 + margin
+def nearest(scene: Scene, x: Tensor, y: Tensor, floor_t: Tensor, bound: Tensor, to_local: Tensor):
+    """t (N, R) and part (N * R,), a flat index into N * P or -1, where camera rays first meet something.
+
+    x, y, floor_t: (N, R); bound, to_local: (N, P, 3, 3).
+    """
+    parts, view = scene.parts, scene.view.unsqueeze(1)
+    apart = (parts.centre - scene.eye.unsqueeze(1)).unsqueeze(-1)  # (N, P, 3, 1)
+    # all rays start in the eye: conic's line through the fixed point bound @ apart along bound @ view @ h
+    basis, fixed = bound @ view, bound @ apart
+    toward = basis.transpose(-1, -2) @ fixed
+    conics = toward @ toward.transpose(-1, -2)
+    conics = conics - (fixed.square().sum(-2, keepdim=True) - 1) * (basis.transpose(-1, -2) @ basis)
+    conics[parts.instance == 0] = torch.diag(x.new_tensor([0.0, 0.0, -1.0]))
+    ray, part = candidates(conics, x, y)
+
+    # t is counted from near the part: fp32 is short of digits when a thin part is seen from afar
+    axis = scene.view[:, :, 2]
+    shift = (apart.squeeze(-1) * axis.unsqueeze(1)).sum(-1) / axis.square().sum(-1, keepdim=True)  # (N, P)
+    # (17, N * P)
+    table = columns(to_local @ view, -(to_local @ apart).squeeze(-1), parts.shape, shift.unsqueeze(-1))
+    h = torch.stack([x, y, torch.ones_like(x)]).flatten(1)  # (3, N, R) -> (3, N * R)
+
+    def local(r: Tensor, p: Tensor):
+        q = table.index_select(1, p)
+        d = apply(q[:9].view(3, 3, -1), h.index_select(1, r))
+        return q[9:12] + q[16] * d, d, q[12:16]
+
+    ray, part, near, _ = solve(parts.box.flatten(), ray, part, local)
+    near = near + shift.flatten().index_select(0, part)
+    t = floor_t.flatten().scatter_reduce(0, ray, near, "amin")
+    first = (near == t.index_select(0, ray)).nonzero().squeeze(1)
+    ray, part = ray.index_select(0, first), part.index_select(0, first)
+    return t.view_as(x), torch.full((x.numel(),), -1).scatter_reduce(0, ray, part, "amax")
 
 
-def normals(q: Tensor, box: Tensor, shape: Tensor, half: Tensor, bevel: Tensor) -> tuple[Tensor, Tensor]:
-    """Local surface normals with softened edges, and which face was hit.
+def sunlight(scene: Scene, point: Tensor, own: Tensor, bound: Tensor, to_local: Tensor) -> Tensor:
+    """Share (N, R) of the sun that reaches points (3, N, R); own (N * R,) is the part they lie on, -2 to skip
+    them.
 
-    q: (3, M) local points, shape (4, M), half (3, M), bevel (M,) the width of softened edges in world units.
-    Returns (3, M), not of unit length, in the part's axes and world scale; and face (M,) in 0..2.
+    A part lets 1 - chord / penumbra through, where the penumbra widens with the distance to the part: an edge
+    that
+    is soft, and softer from afar, for the price of one ray.
+    """
+    parts, sun, rays = scene.parts, scene.sun, point.shape[2]
+    side = F.normalize(torch.linalg.cross(sun, sun.new_tensor([[0.3, 0.5, 0.81]]).expand_as(sun)), dim=-1)
+    across = torch.stack([side, torch.linalg.cross(sun, side)], 2)  # (N, 3, 2): a plane across the sun's rays
+    centre = parts.centre.unsqueeze(-1)
+    basis = torch.cat([bound @ across.unsqueeze(1), -(bound @ centre)], -1)  # (N, P, 3, 3)
+    conics = conic(basis, bound @ sun[:, None, :, None], parts.instance == 0)
+    u, v = (dot(across[:, :, i].t().unsqueeze(-1), point) for i in (0, 1))  # (3, N, 1) x (3, N, R) -> (N, R)
+    ray, part = candidates(conics, u, v)
+    from_ = own.index_select(0, ray)
+    keep = ((from_ != part) & (from_ != -2)).nonzero().squeeze(1)  # a convex part does not shade itself
+    ray, part = ray.index_select(0, keep), part.index_select(0, keep)
+
+    # (19, N * P)
+    table = columns(to_local, -(to_local @ centre), parts.shape, to_local @ sun[:, None, :, None])
+    points = point.flatten(1)  # (3, N, R) -> (3, N * R)
+
+    def local(r: Tensor, p: Tensor):
+        q = table.index_select(1, p)
+        return apply(q[:9].view(3, 3, -1), points.index_select(1, r)) + q[9:12], q[16:19], q[12:16]
+
+    ray, part, near, far = solve(parts.box.flatten(), ray, part, local)
+    near = near.clamp(min=0)
+    penumbra = 0.02 + scene.light[:, 2].repeat_interleave(rays).index_select(0, ray) * near
+    passes = (1 - ((far - near) / penumbra).clamp(0, 1)).square()
+    return torch.ones(own.numel()).scatter_reduce(0, ray, passes, "amin").view(-1, rays)
+
+
+# --- how it looks ---
+
+
+def normals(q: Tensor, box: Tensor, shape: Tensor, half: Tensor) -> tuple[Tensor, Tensor]:
+    """Surface normals with softened edges, in the part's axes, and which face was hit.
+
+    q: (3, M) local points, box (M,), shape (4, M), half (3, M). Returns (3, M), not of unit length, and (M,)
+    in 0..2.
+    Near an edge the normals of the faces that meet there are blended, as if it were rounded.
     """
     x, y, z = q
+    bevel = 0.25 * half.amin(0)  # width of a softened edge, world units
     slope_x, slope_y = (shape[0] - 1) / 2, (shape[1] - 1) / 2
-    inside_x = (x.abs() - (1 + shape[0]) / 2 - slope_x * z) * half[0]  # <= 0: distance to the face
-    inside_y = (y.abs() - (1 + shape[1]) / 2 - slope_y * z) * half[1]
     a, b, c, low = shape
     radius = (a + (b + c * z) * z).clamp(min=0).sqrt()
-    inside_r = ((x * x + y * y).sqrt() - radius) * torch.minimum(half[0], half[1])
-    bottom = torch.where(box, torch.tensor(-1.0), low)
-    inside_z = torch.maximum(z - 1, bottom - z) * half[2]
-    inside_x, inside_y = torch.where(box, inside_x, inside_r), torch.where(box, inside_y, -FAR)
-    wx, wy, wz = ((1 + v / bevel).clamp(0, 1).square() for v in (inside_x, inside_y, inside_z))
-    sign_z = torch.where(z - 1 > bottom - z, 1.0, -1.0)
-    # gradients divided by the half sizes are normals in world scale; each is made a unit vector before blending
-    gx = unit(torch.stack([torch.where(box, x.sign(), x) / half[0], torch.where(box, torch.tensor(0.0), y) / half[1],
-                           torch.where(box, -slope_x, -(0.5 * b + c * z)) / half[2]]))
-    gy = unit(torch.stack([torch.zeros_like(x), y.sign() / half[1], -slope_y / half[2]]))
-    normal = wx * gx + wy * gy
-    normal[2] += wz * sign_z
-    face = torch.where(inside_z > torch.maximum(inside_x, inside_y), 2, (inside_y > inside_x).long())
-    return normal, face
+    bottom = torch.where(box, -1.0, low)
+    # signed distances to the faces, about 0 on the one that was hit and negative to the others
+    to_x = torch.where(box, (x.abs() - (1 + shape[0]) / 2 - slope_x * z) * half[0],
+                       ((x * x + y * y).sqrt() - radius) * torch.minimum(half[0], half[1]))
+    to_y = torch.where(box, (y.abs() - (1 + shape[1]) / 2 - slope_y * z) * half[1], -FAR)
+    to_z = torch.maximum(z - 1, bottom - z) * half[2]
+    wx, wy, wz = ((1 + v / bevel).clamp(0, 1).square() for v in (to_x, to_y, to_z))
+    zero = torch.zeros_like(x)
+    side = torch.stack([torch.where(box, x.sign(), x), torch.where(box, zero, y),
+                        torch.where(box, -slope_x, -(0.5 * b + c * z))])
+    normal = wx * unit(side / half) + wy * unit(torch.stack([zero, y.sign(), -slope_y]) / half)
+    normal[2] += wz * torch.where(z - 1 > bottom - z, 1.0, -1.0)
+    return normal, torch.where(to_z > torch.maximum(to_x, to_y), 2, (to_y > to_x).long())
+
+
+def wave(x: Tensor) -> Tensor:
+    """A smooth bump of period 1 with values in [0, 1] and mean 8 / 15."""
+    x = x - x.floor()
+    return (4 * x * (1 - x)).square()
 
 
 def floor_colour(x: Tensor, y: Tensor, scene: Scene) -> Tensor:
     """Colour (3, N, R) of the floor at x, y (N, R).
 
-    pattern: 0-3 a 2x2 map to pattern coordinates, 4-6 weights of wave(u), wave(v), their product, 7 warp, 8 sharpness,
-    9 fade with distance (only where the horizon is seen), 10-11 shift,
-    12-15 a 2x2 map to dapple coordinates, 16 strength of the dapple (patches of light and shade).
+    pattern: 0-3 a 2x2 map to pattern coordinates, 4-6 weights of wave(u), wave(v) and their product, 7 warp,
+    8 sharpness, 9 haze with distance, 10-11 shift, 12-15 a 2x2 map to dapple coordinates, 16 strength of the
+    dapple
+    (patches of light and shade).
     """
     m = scene.pattern.unsqueeze(-1)
     u, v = m[:, 0] * x + m[:, 1] * y + m[:, 10], m[:, 2] * x + m[:, 3] * y + m[:, 11]
@@ -201,130 +307,80 @@ def floor_colour(x: Tensor, y: Tensor, scene: Scene) -> Tensor:
     mix = ((m[:, 4] * a + m[:, 5] * b + m[:, 6] * a * b - 0.5) * m[:, 8] + 0.5).clamp(0, 1)
     mix = mix * mix * (3 - 2 * mix)
     base, other = scene.floor.permute(1, 2, 0).unsqueeze(-1)  # (N, 2, 3) -> (2, 3, N, 1)
-    p, q = m[:, 12] * x + m[:, 13] * y, m[:, 14] * x + m[:, 15] * y
-    dapple = 1 + m[:, 16] * (wave(p + m[:, 10]) + wave(q + m[:, 11]) - 1.067)  # the mean of a wave is 8 / 15
-    return (base + (other - base) * mix) * dapple
+    u, v = m[:, 12] * x + m[:, 13] * y + m[:, 10], m[:, 14] * x + m[:, 15] * y + m[:, 11]
+    return (base + (other - base) * mix) * (1 + m[:, 16] * (wave(u) + wave(v) - 16 / 15))
+
+
+def contact_shade(scene: Scene, point: Tensor) -> Tensor:
+    """Share (N, R) of ambient light on floor points (3, N, R): darker close to what stands there."""
+    shade = torch.ones_like(point[0])
+    for foot in scene.contact.unsqueeze(-1).unbind(1):  # (N, 6, 1) for each toy
+        u, v = point[0] - foot[:, 0], point[1] - foot[:, 1]
+        close = 1 - (foot[:, 2] * u + foot[:, 3] * v) * u - foot[:, 4] * v * v
+        shade = torch.minimum(shade, 1 - foot[:, 5] * close.clamp(min=0))
+    return shade
 
 
 def trace(scene: Scene, x: Tensor, y: Tensor) -> dict[str, Tensor]:
-    """Linear colour (3, N, R), part (N, R) with -1 for none, face (N, R) and depth (N, R) at image points x, y (N, R)."""
-    parts, (n, rays), p = scene.parts, x.shape, scene.parts.half.shape[1]
-    turn = parts.rotation.transpose(-1, -2)  # world -> part axes
-    to_local = turn / parts.half.unsqueeze(-1)  # (N, P, 3, 3)
-    absent = parts.instance == 0
-    eye = parts.centre - scene.eye.unsqueeze(1)  # (N, P, 3), from the eye to the part
-    axis = scene.view[:, :, 2]
-    bounding = turn / bounds(parts, 0.01).unsqueeze(-1)
-    h = torch.stack([x, y, torch.ones_like(x)]).flatten(1)  # (3, N * R)
-    view = scene.view.unsqueeze(1)
+    """What is seen at image points x, y (N, R) in [-1, 1]: linear "colour" (3, N, R), "part" (N, R), a flat
+    index into
+    N * P or -1, "face" (N, R) of the part, and "depth" (N, R), the distance from the eye."""
+    parts, (n, rays) = scene.parts, x.shape
+    bound = bounding(parts)
+    to_local = parts.rotation.transpose(-1, -2) / parts.half.unsqueeze(-1)  # (N, P, 3, 3)
+    view = scene.view.permute(1, 2, 0).unsqueeze(-1)  # (N, 3, 3) -> (3, 3, N, 1)
+    d = view[:, 0] * x + view[:, 1] * y + view[:, 2]  # (3, N, R)
+    eye, sun = scene.eye.t().unsqueeze(-1), scene.sun.t().unsqueeze(-1)  # (3, N, 1)
+    falls = d[2] < -1e-4
+    floor_t = torch.where(falls, eye[2] / torch.where(falls, -d[2], 1.0), FAR).clamp(max=FAR)
+    t, part = nearest(scene, x, y, floor_t, bound, to_local)
+    point = (eye + t * d).contiguous()
 
-    def table(matrix, offset, shift):  # -> (17, N * P)
-        return torch.cat([matrix.flatten(2), offset, parts.shape, shift], 2).flatten(0, 1).t().contiguous()
-
-    # nearest part along each camera ray
-    bound = bounding @ view  # (N, P, 3, 3)
-    centre = (bounding @ eye.unsqueeze(-1))  # (N, P, 3, 1)
-    toward = bound.transpose(-1, -2) @ centre
-    size = (centre.square().sum(-2, keepdim=True) - 1)
-    conic = toward @ toward.transpose(-1, -2) - size * (bound.transpose(-1, -2) @ bound)
-    conic[absent] = torch.diag(torch.tensor([0.0, 0.0, -1.0]))
-    ray, part = candidates(conic, x, y)
-    shift = (eye * axis.unsqueeze(1)).sum(-1, keepdim=True) / axis.square().sum(-1)[:, None, None]
-    offset = -(to_local @ eye.unsqueeze(-1)).squeeze(-1)
-    ray, part, near, _ = interval(table(to_local @ view, offset, shift), parts.box.flatten(), part, ray, None, h)
-
-    view_ = scene.view.permute(1, 2, 0).unsqueeze(-1)  # (N, 3, 3) -> (3, 3, N, 1)
-    d = view_[:, 0] * x + view_[:, 1] * y + view_[:, 2]  # (3, N, R)
-    origin = scene.eye.t().unsqueeze(-1)  # (3, N, 1)
-    floor_t = torch.where(d[2] < -1e-4, -origin[2] / d[2].clamp(max=-1e-4), FAR).clamp(max=FAR)
-    t = floor_t.flatten().scatter_reduce(0, ray, near, "amin")
-    first = (near == t.index_select(0, ray)).nonzero().squeeze(1)
-    best = torch.full((n * rays,), -1).scatter_reduce(0, ray.index_select(0, first), part.index_select(0, first), "amax")  # flat index into N * P
-    t = t.view(n, rays)
-
-    # surface: floor everywhere, then the parts' points
-    point = (origin + t * d).contiguous()
-    normal = torch.zeros(3, n, rays)
+    # the floor everywhere, then the parts' points over it
+    normal, albedo = torch.zeros(3, n, rays), floor_colour(point[0], point[1], scene).contiguous()
     normal[2] = 1
-    albedo = floor_colour(point[0], point[1], scene).contiguous()
-    gloss = torch.zeros(n, rays)
-    face = torch.zeros_like(best)
-    hit = (best >= 0).nonzero().squeeze(1)
-    own = best.index_select(0, hit)
-    on_floor = (best < 0).view(n, rays)
-    rows = torch.cat([to_local.flatten(2), parts.rotation.flatten(2), parts.half, parts.shape, parts.centre,
-                      parts.colour, parts.gloss.unsqueeze(-1)], 2).flatten(0, 1).t().contiguous()  # (32, N * P)
-    rows = rows.index_select(1, own)  # (32, M)
-    inward, outward = rows[:9].view(3, 3, -1), rows[9:18].view(3, 3, -1)
-    world = point.view(3, -1).index_select(1, hit) - rows[25:28]
-    local = inward[:, 0] * world[0] + inward[:, 1] * world[1] + inward[:, 2] * world[2]
-    bevel = 0.25 * rows[18:21].amin(0)
-    turned, side_ = normals(local, parts.box.flatten().index_select(0, own), rows[21:25], rows[18:21], bevel)
-    face.index_copy_(0, hit, side_)
-    turned = unit(outward[:, 0] * turned[0] + outward[:, 1] * turned[1] + outward[:, 2] * turned[2])
-    normal.view(3, -1).index_copy_(1, hit, turned)
-    albedo.view(3, -1).index_copy_(1, hit, rows[28:31])
-    gloss.view(-1).index_copy_(0, hit, rows[31])
+    gloss, face = torch.zeros(n * rays), torch.zeros_like(part)
+    hit = (part >= 0).nonzero().squeeze(1)
+    own = part.index_select(0, hit)
+    # (32, M)
+    q = columns(to_local, parts.rotation, parts.half, parts.shape, parts.centre, parts.colour,
+                parts.gloss.unsqueeze(-1)).index_select(1, own)
+    local = apply(q[:9].view(3, 3, -1), point.view(3, -1).index_select(1, hit) - q[25:28])
+    turned, sides = normals(local, parts.box.flatten().index_select(0, own), q[21:25], q[18:21])
+    normal.view(3, -1).index_copy_(1, hit, unit(apply(q[9:18].view(3, 3, -1), turned)))
+    albedo.view(3, -1).index_copy_(1, hit, q[28:31])
+    gloss.index_copy_(0, hit, q[31])
+    face.index_copy_(0, hit, sides)
+    gloss, on_floor = gloss.view(n, rays), (part < 0).view(n, rays)
 
-    # sun: light that passes all parts; the chord through a part over the penumbra's width
-    sun = scene.sun.t().unsqueeze(-1)  # (3, N, 1)
-    side = F.normalize(torch.linalg.cross(scene.sun, torch.tensor([[0.3, 0.5, 0.81]]).expand(n, 3)), dim=-1)
-    frame = torch.stack([side, torch.linalg.cross(scene.sun, side)], 1)  # (N, 2, 3), across the sun's rays
-    frame_ = frame.permute(1, 2, 0).unsqueeze(-1)  # (N, 2, 3) -> (2, 3, N, 1)
-    faces_sun = dot(normal, sun)
-    basis = bounding @ frame.transpose(1, 2).unsqueeze(1)  # (N, P, 3, 2)
-    basis = torch.cat([basis, -(bounding @ parts.centre.unsqueeze(-1))], -1)  # (N, P, 3, 3)
-    along = bounding @ scene.sun[:, None, :, None]  # (N, P, 3, 1)
-    across = basis.transpose(-1, -2) @ along
-    length = along.square().sum(-2, keepdim=True)
-    conic = across @ across.transpose(-1, -2) - length * (basis.transpose(-1, -2) @ basis)
-    conic[..., 2, 2] += length[..., 0, 0]
-    conic[absent] = torch.diag(torch.tensor([0.0, 0.0, -1.0]))
-    ray, part = candidates(conic, dot(frame_[0], point), dot(frame_[1], point))
-    from_ = torch.where(faces_sun.flatten() > 0, best, -2).index_select(0, ray)  # -2: turned away, dark anyway
-    keep = ((from_ != part) & (from_ != -2)).nonzero().squeeze(1)  # a convex part does not shade itself
-    offset = -(to_local @ parts.centre.unsqueeze(-1)).squeeze(-1)
-    towards = (to_local @ scene.sun[:, None, :, None]).flatten(0, 1).squeeze(-1).t()  # (3, N * P)
-    ray, part, near, far = interval(table(to_local, offset, shift), parts.box.flatten(), part.index_select(0, keep),
-                                    ray.index_select(0, keep), point.view(3, -1), towards)
-    near, chord = near.clamp(min=0), far - near.clamp(min=0)
-    width = 0.02 + scene.light[:, 2].repeat_interleave(rays).index_select(0, ray) * near
-    passes = (1 - (chord / width).clamp(0, 1)).square()
-    lit = torch.ones(n * rays).scatter_reduce(0, ray, passes, "amin").view(n, rays)
-
-    # contact: the floor is darker close to what stands on it
-    shade = torch.ones(n, rays)
-    for footprint in scene.contact.unsqueeze(-1).unbind(1):  # (N, 6, 1) for each toy
-        u, v = point[0] - footprint[:, 0], point[1] - footprint[:, 1]
-        close = 1 - (footprint[:, 2] * u + footprint[:, 3] * v) * u - footprint[:, 4] * v * v
-        shade = torch.minimum(shade, 1 - footprint[:, 5] * close.clamp(min=0))
-    shade = torch.where(on_floor, shade, 1.0)
-
-    # shading
+    # light: the sun where it reaches, an even ambient light, a little more of it on what faces the eye, and a
+    # gleam
+    slant, toward_eye = dot(normal, sun), unit(-d)
+    lit = sunlight(scene, point, torch.where(slant.flatten() > 0, part, -2), bound, to_local)
     strength, ambient = scene.light[:, 0:1], scene.light[:, 1:2]
-    toward_eye = unit(-d)
+    direct = strength * slant.clamp(min=0) * lit
+    around = ambient * (0.82 + 0.3 * dot(normal, toward_eye).clamp(min=0))
+    around = around * torch.where(on_floor, contact_shade(scene, point), 1.0)
     gleam = dot(normal, unit(toward_eye + sun)).clamp(0, 1)
-    for _ in range(5):
+    for _ in range(5):  # to the power of 32
         gleam = gleam * gleam
-    direct = strength * faces_sun.clamp(min=0) * lit
-    around = ambient * shade * (1 + UP * (normal[2] - 0.5) + 0.3 * (dot(normal, toward_eye).clamp(min=0) - 0.6))
-    tint_sun, tint_sky = (torch.tensor(c).view(3, 1, 1) for c in ((1.05, 1.0, 0.92), (0.95, 1.0, 1.07)))
-    colour = albedo * (tint_sun * direct + tint_sky * around) + gloss * gleam * lit * strength
-    if bool((floor_t >= FAR).any()) or bool((scene.pattern[:, 9] > 0).any()):
+    warm, cool = (x.new_tensor(c).view(3, 1, 1) for c in ((1.05, 1.0, 0.92), (0.95, 1.0, 1.07)))
+    colour = albedo * (warm * direct + cool * around) + gloss * gleam * lit * strength
+    haze = scene.pattern[:, 9:10]
+    if bool((haze > 0).any()):
         horizon, zenith = scene.sky.permute(1, 2, 0).unsqueeze(-1)  # (N, 2, 3) -> (2, 3, N, 1)
-        rise = (-toward_eye[2]).clamp(0, 1).sqrt()
-        sky = horizon + (zenith - horizon) * rise
-        haze = torch.where(on_floor, scene.pattern[:, 9:10] * t, 0.0).clamp(0, 1)
-        colour = colour + (sky - colour) * haze.square()
-    depth = t * dot(d, d).sqrt()
-    return {"colour": colour, "part": best.view(n, rays), "face": face.view(n, rays), "depth": depth}
+        sky = horizon + (zenith - horizon) * (-toward_eye[2]).clamp(0, 1).sqrt()
+        colour = colour + (sky - colour) * torch.where(on_floor, haze * t, 0.0).clamp(0, 1).square()
+    return {"colour": colour, "part": part.view(n, rays), "face": face.view(n, rays),
+            "depth": t * dot(d, d).sqrt()}
 
 
 def render(scene: Scene, size: int) -> dict[str, Tensor]:
     """Renders N images: "images" (N, 3, S, S) uint8, "instance" (N, S, S) uint8, "depth" (N, S, S) float16.
 
-    Masks and depth come from the ray through each pixel's centre. Colour is the mean of four rays at pixels whose
-    neighbours show another part or face, and one ray elsewhere.
+    Masks and depth come from the ray through each pixel's centre. Colour is the mean of four rays at pixels
+    beside
+    which another part or face is seen, and one ray elsewhere.
     """
     n = len(scene)
     at = (torch.arange(size) + 0.5) * (2 / size) - 1
@@ -333,12 +389,11 @@ def render(scene: Scene, size: int) -> dict[str, Tensor]:
     colour = seen["colour"].clamp(0, 1)
     key = (seen["part"] * 3 + seen["face"]).view(n, size, size)
     edge = torch.zeros(n, size, size, dtype=torch.bool)
-    for across, here, there in ((key[:, 1:] != key[:, :-1], slice(1, None), slice(None, -1)),):
-        edge[:, here] |= across
-        edge[:, there] |= across
-    across = key[:, :, 1:] != key[:, :, :-1]
-    edge[:, :, 1:] |= across
-    edge[:, :, :-1] |= across
+    rows, columns_ = key[:, 1:] != key[:, :-1], key[:, :, 1:] != key[:, :, :-1]
+    edge[:, 1:] |= rows
+    edge[:, :-1] |= rows
+    edge[:, :, 1:] |= columns_
+    edge[:, :, :-1] |= columns_
     image, pixel = edge.flatten(1).nonzero().unbind(1)
     if len(image):
         count = edge.flatten(1).sum(1)
@@ -346,12 +401,15 @@ def render(scene: Scene, size: int) -> dict[str, Tensor]:
         pixels = torch.zeros(n, int(count.max()), dtype=torch.int64)
         pixels[image, slot] = pixel
         step = torch.tensor(SUBSAMPLES) * (2 / size)  # (4, 2)
-        sub_x = (x.gather(1, pixels).unsqueeze(-1) + step[:, 0]).flatten(1)  # (N, E, 4) -> (N, E * 4)
-        sub_y = (y.gather(1, pixels).unsqueeze(-1) + step[:, 1]).flatten(1)
-        fine = trace(scene, sub_x, sub_y)["colour"].clamp(0, 1).view(3, n, -1, 4)  # (3, N, E * 4) -> (3, N, E, 4)
-        fine = (fine[..., 0] + fine[..., 1] + fine[..., 2] + fine[..., 3]) / 4
-        colour[:, image, pixel] = fine[:, image, slot]
-    images = (colour.sqrt() * 255).round().to(torch.uint8).permute(1, 0, 2).reshape(n, 3, size, size)  # (3, N, S * S) ->
+        x, y = (
+            (v.gather(1, pixels).unsqueeze(-1) + s).flatten(1)  # (N, E, 4) -> (N, E * 4)
+            for v, s in zip((x, y), step.t(), strict=True)
+        )
+        fine = trace(scene, x, y)["colour"].clamp(0, 1).view(3, n, -1, 4)  # (3, N, E * 4) -> (3, N, E, 4)
+        colour[:, image, pixel] = ((fine[..., 0] + fine[..., 1] + fine[..., 2] + fine[..., 3]) / 4)[:, image,
+                                                                                                    slot]
+    # from (3, N, S * S)
+    images = (colour.sqrt() * 255).round().to(torch.uint8).permute(1, 0, 2).reshape(n, 3, size, size)
     instance = F.pad(scene.parts.instance.flatten(), (0, 1))[seen["part"]]  # part -1 takes the appended 0
     return {"images": images, "instance": instance.to(torch.uint8).view(n, size, size),
             "depth": seen["depth"].clamp(max=6e4).to(torch.float16).view(n, size, size)}

@@ -1,6 +1,7 @@
 """The toybox worlds: which factors are drawn how, and how factors become scenes.
 
-Every factor has its own random stream, keyed by (seed, world, split, factor) and read row by row as uniforms, so that
+Every factor has its own random stream, keyed by (seed, world, split, factor) and read row by row as uniforms,
+so that
 the first n rows do not depend on how many are drawn. Factors are independent of the class, but for colour in
 `toybox-natural`. Angles are radians.
 """
@@ -19,13 +20,18 @@ from sslcourse.data.toybox.toys import CLASSES, NATURAL, SHAPE_DRAWS, about, bui
 from sslcourse.data.toybox.trace import Parts, Scene
 
 PATTERNS = {  # weights of wave(u), wave(v) and their product, and the warp: see trace.floor_colour
-    "plain": (0.0, 0.0, 0.0, 0.0), "stripes": (1.0, 0.0, 0.0, 0.0), "spots": (0.0, 0.0, 1.3, 0.0),
-    "checker": (1.0, 1.0, -2.0, 0.0), "tiles": (1.0, 1.0, -1.0, 0.0), "waves": (1.0, 0.0, 0.0, 0.5),
+    "plain": (0.0, 0.0, 0.0, 0.0),
+    "stripes": (1.0, 0.0, 0.0, 0.0),
+    "spots": (0.0, 0.0, 1.3, 0.0),
+    "checker": (1.0, 1.0, -2.0, 0.0),
+    "tiles": (1.0, 1.0, -1.0, 0.0),
+    "waves": (1.0, 0.0, 0.0, 0.5),
     "marble": (1.0, 1.0, -2.0, 1.1),
 }
 NATURAL_FLOOR = (0.1, 0.07, 0.3, 0.02, 0.55, 0.12, 0.62)  # hue of each pattern's floor in toybox-natural
-HARMONIES = torch.tensor([[0, 0.5, 0.08, 0.5], [0, 0.33, 0.67, 0.33], [0, 0.42, 0.58, 0.1], [0, 0.12, 0.5, 0.6],
-                          [0, 0.25, 0.5, 0.75]], dtype=torch.float64)  # hues of the other slots less that of slot 0
+# hues of the other slots less that of slot 0
+HARMONIES = torch.tensor([[0, 0.5, 0.08, 0.5], [0, 0.33, 0.67, 0.33], [0, 0.42, 0.58, 0.1],
+                          [0, 0.12, 0.5, 0.6], [0, 0.25, 0.5, 0.75]], dtype=torch.float64)
 
 
 @dataclass(frozen=True)
@@ -56,20 +62,24 @@ class World:
         return CLASSES if self.toys[1] else tuple(PATTERNS)[1:]
 
 
-WORLDS = {w.name: w for w in (
-    World("toybox", "one toy, every factor known"),
-    World("toybox-natural", "one toy, colours that go with the parts", natural=True),
-    World("toybox-above", "seen from the zenith with random roll", elevation=(90.0, 90.0), roll=180.0),
-    World("toybox-sky", "a bright sky gives rotation away", sky=True, elevation=(4.0, 13.0), roll=6.0, extent=(0.5, 0.8)),
-    World("toybox-texture", "textures without objects", toys=(0, 0), elevation=(90.0, 90.0), roll=180.0,
-          contrast=(0.35, 0.8)),
-    World("toybox-patches", "textured floor, sensor noise", 64, (4_000, 500, 1_000), contrast=(0.25, 0.6),
-          period=(0.22, 0.5), noise=0.025),
-    World("toybox-scenes", "three to six toys", 64, (4_000, 300, 500), toys=(3, 6), elevation=(26.0, 48.0), roll=10.0,
-          dapple=(0.0, 0.25)),
-    World("toybox-video", "clips of moving toys and camera", 64, (800, 100, 100), toys=(2, 4), frames=8,
-          elevation=(28.0, 48.0), roll=8.0, dapple=(0.0, 0.25)),
-)}
+WORLDS = {
+    w.name: w
+    for w in (
+        World("toybox", "one toy, every factor known"),
+        World("toybox-natural", "one toy, colours that go with the parts", natural=True),
+        World("toybox-above", "seen from the zenith with random roll", elevation=(90.0, 90.0), roll=180.0),
+        World("toybox-sky", "a bright sky gives rotation away", sky=True, elevation=(4.0, 13.0), roll=6.0,
+              extent=(0.5, 0.8)),
+        World("toybox-texture", "textures without objects", toys=(0, 0), elevation=(90.0, 90.0), roll=180.0,
+              contrast=(0.35, 0.8)),
+        World("toybox-patches", "textured floor, sensor noise", 64, (4_000, 500, 1_000), contrast=(0.25, 0.6),
+              period=(0.22, 0.5), noise=0.025),
+        World("toybox-scenes", "three to six toys", 64, (4_000, 300, 500), toys=(3, 6),
+              elevation=(26.0, 48.0), roll=10.0, dapple=(0.0, 0.25)),
+        World("toybox-video", "clips of moving toys and camera", 64, (800, 100, 100), toys=(2, 4), frames=8,
+              elevation=(28.0, 48.0), roll=8.0, dapple=(0.0, 0.25)),
+    )
+}
 
 
 class Draw:
@@ -80,7 +90,8 @@ class Draw:
 
     def generator(self, factor: str, row: int = 0) -> np.random.Generator:
         digest = hashlib.sha256(f"{self.key}/{factor}".encode()).digest()
-        return np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "little"), counter=row << 128))
+        return np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "little"),
+                                                    counter=row << 128))
 
     def __call__(self, factor: str, k: int = 1) -> Tensor:
         return torch.from_numpy(self.generator(factor).random((self.n, k)))
@@ -122,7 +133,8 @@ def palettes(draw: Draw, world: World, labels: Tensor) -> tuple[Tensor, Tensor]:
                     middle, spread, strong, light = law
                     hue[..., slot][rows] = (middle + 2 * spread * (u[..., slot] - 0.5))[rows] % 1
                     saturation[..., slot][rows] = (strong * (0.85 + 0.3 * v[..., slot]))[rows].clamp(0, 1)
-                    value[..., slot][rows] = (light * (0.85 + 0.3 * jitter[..., slot].abs() * 2))[rows].clamp(0, 1)
+                    value[..., slot][rows] = (light * (0.85 + 0.3 * jitter[...,
+                                                                           slot].abs() * 2))[rows].clamp(0, 1)
     return hue, rgb(hue, saturation, value)
 
 
@@ -143,7 +155,8 @@ def arrange(draw: Draw, world: World) -> tuple[Tensor, Tensor, Tensor]:
     place = torch.full((n, t, most, 2), 1e3, dtype=torch.float64)
     found = torch.zeros(n, dtype=torch.long)
     for i in range(tries):
-        clear = ((place - walk[:, :, i : i + 1]).square().sum(-1) > 1.15 ** 2).all(2).all(1)  # (n, T, K, 2) -> (n,)
+        # (n, T, K, 2) -> (n,)
+        clear = ((place - walk[:, :, i : i + 1]).square().sum(-1) > 1.15**2).all(2).all(1)
         rows = (clear & (found < wanted)).nonzero().squeeze(1)
         place[rows, :, found[rows]] = walk[rows, :, i]
         found[rows] += 1
@@ -153,9 +166,11 @@ def arrange(draw: Draw, world: World) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def draw_factors(world: World, split: str, n: int, seed: int = 0) -> dict[str, Tensor]:
-    """All factors of the first n images or clips of a split, float64 and int64; (n, K, ...) where there are K toys.
+    """All factors of the first n images or clips of a split, float64 and int64; (n, K, ...) where there are K
+    toys.
 
-    label, present, shape (uniforms behind the proportions), hue and colour (n, K, 4[, 3]) of the slots, yaw from the
+    label, present, shape (uniforms behind the proportions), hue and colour (n, K, 4[, 3]) of the slots, yaw
+    from the
     camera's azimuth, size; place; sun from the camera's azimuth; floor; camera. `load_toybox` says more.
     """
     draw, several, t = Draw(world, split, n, seed), world.toys[1] > 1, world.frames
@@ -177,7 +192,8 @@ def draw_factors(world: World, split: str, n: int, seed: int = 0) -> dict[str, T
     tilt = [math.radians(v) for v in world.elevation]
     time = torch.linspace(-0.5, 0.5, t, dtype=torch.float64) if t > 1 else torch.zeros(1, dtype=torch.float64)
     drift = draw.between("camera-motion", -1, 1, 3) * (t > 1)
-    f["camera_azimuth"] = draw.between("camera-azimuth", -math.pi, math.pi) + 0.7 * drift[:, :1] * time  # (n, T)
+    # (n, T)
+    f["camera_azimuth"] = draw.between("camera-azimuth", -math.pi, math.pi) + 0.7 * drift[:, :1] * time
     f["camera_elevation"] = draw.between("camera-elevation", *tilt) + 0.16 * drift[:, 1:2] * time
     f["camera_roll"] = draw.between("camera-roll", -1, 1) * math.radians(world.roll) + 0 * time
     f["camera_distance"] = draw.between("camera-distance", 4.5, 8.0) * (1 + 0.25 * drift[:, 2:] * time)
@@ -193,22 +209,24 @@ def draw_factors(world: World, split: str, n: int, seed: int = 0) -> dict[str, T
         hue = (torch.tensor(NATURAL_FLOOR, dtype=torch.float64)[f["floor_kind"]] + 0.05 * (hue - 0.5)) % 1
         other, saturation = hue, saturation + 0.15
     f["floor_contrast"] = draw.between("floor-contrast", *world.contrast)
-    change = torch.where(value > 0.55, -1.0, 1.0) * f["floor_contrast"] * 0.8
+    second = (value + torch.where(value > 0.55, -0.8, 0.8) * f["floor_contrast"]).clamp(0.05, 1)
     f["floor_hue"] = hue
     f["floor_colour"] = torch.stack([rgb(hue[:, 0], saturation[:, 0], value[:, 0]),
-                                     rgb(other[:, 0] % 1, saturation[:, 0], (value + change)[:, 0].clamp(0.05, 1))], 1)
+                                     rgb(other[:, 0] % 1, saturation[:, 0], second[:, 0])], 1)
     f["floor_angle"] = draw.between("floor-angle", 0, 2 * math.pi)
     f["floor_period"] = draw.between("floor-period", *world.period, 2)
     f["floor_shift"] = draw("floor-shift", 2)
     f["dapple"] = draw.between("dapple", *world.dapple)
-    f["dapple_angle"], f["dapple_period"] = draw.between("dapple-angle", 0, 2 * math.pi, 2), draw.between("dapple-period", 1.3, 4, 2)
+    f["dapple_angle"], f["dapple_period"] = draw.between("dapple-angle", 0, 2 * math.pi,
+                                                         2), draw.between("dapple-period", 1.3, 4, 2)
     f["sky_hue"] = draw.between("sky-hue", 0.45, 0.7)
     f["sky_value"] = draw.between("sky-value", 0.85, 1.0)
     return f
 
 
 def camera(eye: Tensor, target: Tensor, roll: Tensor, azimuth: Tensor) -> Tensor:
-    """Right, down and forward unit vectors as the columns of (N, 3, 3), for a camera at `eye` looking at `target`."""
+    """Right, down and forward unit vectors as the columns of (N, 3, 3), for a camera at `eye` looking at
+    `target`."""
     forward = torch.nn.functional.normalize(target - eye, dim=-1)
     right = torch.stack([-azimuth.sin(), azimuth.cos(), torch.zeros_like(azimuth)], -1)
     down = torch.linalg.cross(forward, right)
@@ -220,18 +238,21 @@ OUTLINE = 60  # points that `outline` puts on each part
 
 
 def outline(parts: Parts) -> Tensor:
-    """Points about the parts' surfaces, (N, P * OUTLINE, 3): 5 levels of 12, enough to frame a toy to a few per cent."""
+    """Points about the parts' surfaces, (N, P * OUTLINE, 3): 5 levels of 12, enough to frame a toy to a few
+    per cent."""
     turn = torch.arange(12) * (math.pi / 6)
     z = torch.linspace(-1, 1, 5, dtype=torch.float64)
     a, b, c, low = parts.shape.unsqueeze(-1).unbind(-2)  # (N, P, 1) each
     level = low + (1 - low) * (z + 1) / 2  # (N, P, 5)
     radius = 1.017 * (a + (b + c * level) * level).clamp(min=0).sqrt()
+    # (N, P, 5, 12, 3)
     round_ = torch.stack([radius.unsqueeze(-1) * turn.cos(), radius.unsqueeze(-1) * turn.sin(),
-                          level.unsqueeze(-1).expand(*level.shape, 12)], -1)  # (N, P, 5, 12, 3)
+                          level.unsqueeze(-1).expand(*level.shape, 12)], -1)
     corner = torch.tensor([[1, 1], [1, -1], [-1, 1], [-1, -1]] * 3, dtype=torch.float64)
     wide = 1 + (parts.shape[..., None, :2] - 1) * (z.unsqueeze(-1) + 1) / 2  # (N, P, 5, 2)
     boxed = torch.cat([wide.unsqueeze(-2) * corner, z.view(5, 1, 1).expand(*wide.shape[:2], 5, 12, 1)], -1)
-    local = torch.where(parts.box[..., None, None, None], boxed, round_).flatten(2, 3) * parts.half.unsqueeze(-2)
+    local = torch.where(parts.box[..., None, None, None], boxed, round_).flatten(2,
+                                                                                 3) * parts.half.unsqueeze(-2)
     return (local @ parts.rotation.transpose(-1, -2) + parts.centre.unsqueeze(-2)).flatten(1, 2)
 
 
@@ -242,7 +263,8 @@ def assemble(world: World, f: dict[str, Tensor]) -> tuple[Scene, dict[str, Tenso
     azimuth = f["camera_azimuth"]  # (n, T)
     toys, symmetry = build(f["label"].flatten() % len(CLASSES), f["shape"].flatten(0, 1))
     toys = {name: v.unflatten(0, (n, 1, k)) for name, v in toys.items()}  # (n, 1, K, P, ...)
-    yaw = (f["yaw"] if several else f["yaw"].unsqueeze(1)) + azimuth.mean(1).view(n, 1, 1)  # (n, T, K) in the world
+    # (n, T, K) in the world
+    yaw = (f["yaw"] if several else f["yaw"].unsqueeze(1)) + azimuth.mean(1).view(n, 1, 1)
     scale = f["size"].view(n, 1, k, 1) if several else torch.ones(n, 1, 1, 1, dtype=torch.float64)
     turn = about("z", yaw).unsqueeze(-3)  # (n, T, K, 1, 3, 3)
     centre = (turn @ (toys["centre"] * scale.unsqueeze(-1)).unsqueeze(-1)).squeeze(-1)  # (n, T, K, P, 3)
@@ -257,8 +279,9 @@ def assemble(world: World, f: dict[str, Tensor]) -> tuple[Scene, dict[str, Tenso
     def flat(v: Tensor) -> Tensor:  # (n, 1 or T, K, P, ...) -> (n * T, K * P, ...)
         return v.expand(n, t, *v.shape[2:]).flatten(2, 3).flatten(0, 1)
 
-    parts = Parts(flat(centre), flat(turn @ toys["rotation"]), flat(toys["half"] * scale.unsqueeze(-1)), flat(toys["shape"]),
-                  flat(toys["box"]), flat(colour), flat(toys["gloss"]), flat(torch.where(present, number, 0)))
+    parts = Parts(flat(centre), flat(turn @ toys["rotation"]), flat(toys["half"] * scale.unsqueeze(-1)),
+                  flat(toys["shape"]), flat(toys["box"]), flat(colour), flat(toys["gloss"]),
+                  flat(torch.where(present, number, 0)))
     m = n * t
 
     def each(v: Tensor) -> Tensor:  # (n, 1 or T, ...) -> (n * T, ...)
@@ -268,10 +291,12 @@ def assemble(world: World, f: dict[str, Tensor]) -> tuple[Scene, dict[str, Tenso
 
     # camera: looks at the middle of the toy, or of the scene; zoom and shift then frame the toy
     azimuth, elevation = each(azimuth), each(f["camera_elevation"])
-    away = torch.stack([azimuth.cos() * elevation.cos(), azimuth.sin() * elevation.cos(), elevation.sin()], -1)
+    away = torch.stack([azimuth.cos() * elevation.cos(), azimuth.sin() * elevation.cos(), elevation.sin()],
+                       -1)
     target = torch.zeros(m, 3, dtype=torch.float64)
     target[:, 2] = 0.3 if several else 0.5
-    eye = target + away * each(f["camera_distance"]).unsqueeze(-1) * (1.5 if several else 1.0)
+    backwards = 1.5 if several else 1.0
+    eye = target + away * each(f["camera_distance"]).unsqueeze(-1) * backwards
     axes = camera(eye, target, each(f["camera_roll"]), azimuth)
     extra = {"symmetry": symmetry.view(n, k)}
     if world.toys[1] == 1:
@@ -283,24 +308,29 @@ def assemble(world: World, f: dict[str, Tensor]) -> tuple[Scene, dict[str, Tenso
         shift = f["place"] - zoom * (low + high) / 2
     else:
         reach = 2.0 if several else 1.4
-        zoom = each(f["camera_distance"][:, :1].mean(1, keepdim=True)).unsqueeze(-1) * (1.5 if several else 1.0) / reach
+        zoom = each(f["camera_distance"].mean(1, keepdim=True)).unsqueeze(-1) * backwards / reach
         shift = torch.zeros(m, 2, dtype=torch.float64)
+    # (m, 3, 3)
     view = torch.cat([axes[..., :2] / zoom.unsqueeze(-1),
-                      axes[..., 2:] - axes[..., :2] @ (shift / zoom).unsqueeze(-1)], -1)  # (m, 3, 3)
+                      axes[..., 2:] - axes[..., :2] @ (shift / zoom).unsqueeze(-1)], -1)
     sun_azimuth = each(f["light_azimuth"] + f["camera_azimuth"].mean(1, keepdim=True))
     sun_elevation = each(f["light_elevation"])
-    sun = torch.stack([sun_azimuth.cos() * sun_elevation.cos(), sun_azimuth.sin() * sun_elevation.cos(), sun_elevation.sin()], -1)
+    sun = torch.stack([sun_azimuth.cos() * sun_elevation.cos(), sun_azimuth.sin() * sun_elevation.cos(),
+                       sun_elevation.sin()], -1)
     strength = each(f["light_strength"])
     light = torch.stack([strength * 1.1, 1.02 - 0.7 * strength, each(f["light_softness"])], -1)
 
-    points, present = points.unflatten(1, (k, -1)), present.unflatten(1, (k, -1))  # (m, K * Q[, 3]) -> (m, K, Q[, 3])
+    # (m, K * Q[, 3]) -> (m, K, Q[, 3])
+    points, present = points.unflatten(1, (k, -1)), present.unflatten(1, (k, -1))
     low = present & (points[..., 2] < 0.3)
     weight = (low / low.sum(-1, keepdim=True).clamp(min=1)).unsqueeze(-1)
     middle = (weight * points[..., :2]).sum(2)  # (m, K, 2)
     spread = (points[..., :2] - middle.unsqueeze(2)) * weight.sqrt()
-    inverse = torch.linalg.inv(spread.transpose(-1, -2) @ spread + 0.02 * torch.eye(2, dtype=torch.float64)) / 3.2
+    cover = spread.transpose(-1, -2) @ spread + 0.02 * torch.eye(2, dtype=torch.float64)  # (m, K, 2, 2)
+    inverse = torch.linalg.inv(cover) / 3.2
     strength = torch.where(low.any(-1), world.contact, 0.0).unsqueeze(-1)
-    contact = torch.cat([middle, inverse[..., :1, 0], 2 * inverse[..., :1, 1], inverse[..., 1:, 1], strength], -1)
+    contact = torch.cat([middle, inverse[..., :1, 0], 2 * inverse[..., :1, 1], inverse[..., 1:, 1], strength],
+                        -1)
 
     pattern = torch.zeros(n, 17, dtype=torch.float64)
     c, s = f["floor_angle"].cos(), f["floor_angle"].sin()
@@ -309,15 +339,18 @@ def assemble(world: World, f: dict[str, Tensor]) -> tuple[Scene, dict[str, Tenso
     pattern[:, 4:8], pattern[:, 8], pattern[:, 9] = weights, 1.5, 0.03 * world.sky
     pattern[:, 10:12] = f["floor_shift"]
     c, s = f["dapple_angle"].cos(), f["dapple_angle"].sin()
-    pattern[:, 12:16] = torch.cat([c[:, :1], s[:, :1], c[:, 1:], s[:, 1:]], 1) / f["dapple_period"].repeat_interleave(2, 1)
+    pattern[:, 12:16] = torch.cat([c[:, :1], s[:, :1], c[:, 1:], s[:, 1:]],
+                                  1) / f["dapple_period"].repeat_interleave(2, 1)
     pattern[:, 16:] = f["dapple"]
     sky = rgb(f["sky_hue"], torch.tensor([[0.12, 0.5]], dtype=torch.float64), f["sky_value"])  # (n, 2, 3)
 
     def per_image(v: Tensor) -> Tensor:  # (n, ...) -> (n * T, ...)
         return v.repeat_interleave(t, 0)
 
-    scene = Scene(parts, eye, view, sun, light, contact, per_image(f["floor_colour"].square()), per_image(pattern), per_image(sky.square()))
-    order = (parts.instance == 0).long().argsort(dim=1, stable=True)  # present parts first, so that chunks can be cut short
+    scene = Scene(parts, eye, view, sun, light, contact, per_image(f["floor_colour"].square()),
+                  per_image(pattern), per_image(sky.square()))
+    # present parts first, so that chunks can be cut short
+    order = (parts.instance == 0).long().argsort(dim=1, stable=True)
     scene.parts = Parts(**{name: v.gather(1, order.view(m, -1, *[1] * (v.dim() - 2)).expand(v.shape))
                            for name, v in vars(parts).items()})
     return scene, extra

@@ -1,0 +1,62 @@
+"""Long experiments, recorded once: `sslcourse record NAME` writes data/results/NAME.json, lessons plot it.
+
+A study is a function `study(seed) -> list of rows`; a row is a flat dict of plain values with its seed.
+Trained runs are kept in the cache, so that a stopped study goes on and studies share their runs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+
+from sslcourse import recipes, train
+from sslcourse.data.images import Data, cache_dir
+from sslcourse.errors import UserError
+from sslcourse.methods.method import Method
+
+STUDIES = {
+    "foundation": "sslcourse.studies.foundation",
+    "labels": "sslcourse.studies.labels",
+    "motivation": "sslcourse.studies.motivation",
+    "rotations": "sslcourse.studies.rotations",
+}
+
+
+def trained(method: str, data: Data, seed: int, *, epochs: int | None = None, **arguments) -> train.Run:
+    """A run of the laptop recipe, from the cache if the same was trained before on the same images."""
+    recipe = recipes.recipe(method, data.name, "laptop")
+    recipe = replace(recipe, arguments={**recipe.arguments, **arguments}, epochs=epochs or recipe.epochs)
+    told = json.dumps([method, seed, asdict(recipe), len(data.train)], sort_keys=True).encode()
+    told += data.train.images[:: max(1, len(data.train) // 64)].cpu().numpy().tobytes()
+    out = cache_dir() / "runs" / f"{method}-{data.name}-{seed}-{hashlib.sha256(told).hexdigest()[:12]}"
+    return train.pretrain(method, data, recipe=recipe, out=out, seed=seed)
+
+
+def record(name: str, seeds: Sequence[int] = (0, 1, 2)) -> list[dict]:
+    """Run the study `name` for every seed and write its record. Returns its rows."""
+    from sslcourse.lesson import save_record
+
+    if name not in STUDIES:
+        raise UserError(f"study {name!r} is unknown: choose from {', '.join(STUDIES)}")
+    study = importlib.import_module(STUDIES[name]).study
+    start, rows = time.perf_counter(), []
+    for seed in seeds:
+        for row in study(seed):
+            rows.append({**row, "seed": seed})
+            print({k: round(v, 3) if isinstance(v, float) else v for k, v in rows[-1].items() if not isinstance(v, list)}, flush=True)
+    command = f"sslcourse record {name} --seeds {' '.join(str(s) for s in seeds)}"
+    save_record(name, rows, command, time.perf_counter() - start, list(seeds))
+    return rows
+
+
+def pick(rows: list[dict], key: str = "value", **wanted) -> list:
+    """`key` of every row that matches, in order of seed: one number per seed."""
+    found = [row for row in rows if all(row.get(k) == v for k, v in wanted.items())]
+    return [row[key] for row in sorted(found, key=lambda row: row["seed"])]
+
+
+__all__ = ["STUDIES", "Method", "pick", "record", "trained"]
