@@ -53,8 +53,15 @@ def measure(repeats: int, count: int, device: torch.device, what: str, ours: Cal
                 measured.append(time.perf_counter() - start)
     mine, *others = map(statistics.median, seconds)
     peer, speed = min(others, default=None), count / mine
-    return {"ours": mine, "peer": peer, "ratio": peer and peer / mine, "images_per_second": speed,
-            "device": str(device), "what": what, "peers": others}
+    return {
+        "ours": mine,
+        "peer": peer,
+        "ratio": peer and peer / mine,
+        "images_per_second": speed,
+        "device": str(device),
+        "what": what,
+        "peers": others,
+    }
 
 
 def simclr_views(repeats: int, images: int, device: torch.device) -> dict:
@@ -65,8 +72,10 @@ def simclr_views(repeats: int, images: int, device: torch.device) -> dict:
             view(batch), view(batch)
 
     peers = [lambda loader=loader: [None for _ in loader] for loader in lightly_loaders(train)]
-    what = ("two SimCLR views of 32 px images (jitter 0.5, no blur), batch 256; peer: lightly's transform of "
-            f"PIL images in a DataLoader, the faster of 0 and {os.cpu_count()} workers")
+    what = (
+        "two SimCLR views of 32 px images (jitter 0.5, no blur), batch 256; peer: lightly's transform of "
+        f"PIL images in a DataLoader, the faster of 0 and {os.cpu_count()} workers"
+    )
     return measure(repeats, len(train), device, what, ours, *peers)
 
 
@@ -102,8 +111,10 @@ def simclr_epoch(repeats: int, images: int, device: torch.device) -> dict:
             z0, z1 = (model(view.to(device, non_blocking=True)) for view in views)
             step(criterion(z0, z1), peer_sgd)
 
-    what = ("one epoch of SimCLR, encoder small, batch 256, SGD; peer: lightly's dataset, transform, head, "
-            f"NTXentLoss, the faster of 0 and {os.cpu_count()} workers")
+    what = (
+        "one epoch of SimCLR, encoder small, batch 256, SGD; peer: lightly's dataset, transform, head, "
+        f"NTXentLoss, the faster of 0 and {os.cpu_count()} workers"
+    )
     peers = [lambda loader=loader: peer(loader) for loader in lightly_loaders(train)]
     return measure(repeats, len(train), device, what, ours, *peers)
 

@@ -106,5 +106,7 @@ def load_into(module: nn.Module, tensors: dict[str, Tensor], where: Path | str) 
     own = module.state_dict()
     wrong = sorted(set(own) ^ set(tensors)) or [n for n in own if own[n].shape != tensors[n].shape]
     if wrong:
-        raise UserError(f"{where} does not fit this method: {wrong[0]!r} and {len(wrong) - 1} more differ; was it made by another version?")
+        raise UserError(
+            f"{where} does not fit this method: {wrong[0]!r} and {len(wrong) - 1} more differ; was it made by another version?"
+        )
     module.load_state_dict(tensors)

@@ -20,7 +20,10 @@ def table(rows: list[dict], columns: list[str] | None = None) -> str:
     columns = columns or list(rows[0])
     cells = [[_cell(row.get(c)) for c in columns] for row in rows]
     widths = [max(len(c), *(len(line[i]) for line in cells)) for i, c in enumerate(columns)]
-    lines = ["  ".join(text.ljust(w) for text, w in zip(line, widths, strict=True)).rstrip() for line in [columns, *cells]]
+    lines = [
+        "  ".join(text.ljust(w) for text, w in zip(line, widths, strict=True)).rstrip()
+        for line in [columns, *cells]
+    ]
     return "\n".join([lines[0], "  ".join("-" * w for w in widths), *lines[1:]])
 
 
@@ -39,7 +42,13 @@ def methods(a) -> tuple[list, str]:
     from sslcourse.methods import METHODS
 
     rows = [
-        {"name": name, "chapter": m.chapter, "paper": str(m.paper), "title": m.paper.title, "arxiv": m.paper.arxiv}
+        {
+            "name": name,
+            "chapter": m.chapter,
+            "paper": str(m.paper),
+            "title": m.paper.title,
+            "arxiv": m.paper.arxiv,
+        }
         for name, m in METHODS.items()
     ]
     return rows, table(rows, ["name", "chapter", "paper", "arxiv"])
@@ -78,7 +87,10 @@ def pretrain(a) -> tuple[dict, str]:
     document = {"method": a.method, "data": a.data, "out": str(a.out), "epochs": last["epoch"], "loss": last["loss"],
                 "seconds": run.seconds, "history": run.history}  # fmt: skip
     columns = [c for c in last if c not in ("step",)]
-    return document, f"{table(run.history, columns)}\n\nsaved in {a.out}; score it with: sslcourse evaluate {a.out} --protocols knn linear"
+    return (
+        document,
+        f"{table(run.history, columns)}\n\nsaved in {a.out}; score it with: sslcourse evaluate {a.out} --protocols knn linear",
+    )
 
 
 def evaluate(a) -> tuple[list, str]:
@@ -199,10 +211,18 @@ def parser() -> argparse.ArgumentParser:
         return p
 
     def data_options(p: argparse.ArgumentParser, required: bool, default: str | None = None) -> None:
-        p.add_argument("--data", required=required, default=default, metavar="D", help="a name of `sslcourse data`, or folder:PATH")
+        p.add_argument(
+            "--data",
+            required=required,
+            default=default,
+            metavar="D",
+            help="a name of `sslcourse data`, or folder:PATH",
+        )
         p.add_argument("--size", type=count, metavar="PX", help="resize images to this many pixels")
         p.add_argument("--limit", type=count, metavar="N", help="use the first N images of each part")
-        p.add_argument("--skip-corrupt", action="store_true", help="count unreadable images and go on without them")
+        p.add_argument(
+            "--skip-corrupt", action="store_true", help="count unreadable images and go on without them"
+        )
         p.add_argument("--device", default="auto", metavar="D", help="auto (default), cpu, cuda, cuda:N, mps")
 
     profiles = {"choices": ("smoke", "laptop", "gpu"), "help": "default: $SSLCOURSE_PROFILE, else laptop"}
@@ -225,7 +245,13 @@ def parser() -> argparse.ArgumentParser:
     p = verb(evaluate, "score a run, beside the same encoder at random initialisation")
     p.add_argument("dir", type=Path, metavar="DIR", help="folder of a run")
     data_options(p, required=False)
-    p.add_argument("--protocols", nargs="+", default=["knn", "linear"], metavar="P", help="knn linear lowshot finetune factors")
+    p.add_argument(
+        "--protocols",
+        nargs="+",
+        default=["knn", "linear"],
+        metavar="P",
+        help="knn linear lowshot finetune factors",
+    )
     p.add_argument("--seed", type=int, default=0, metavar="N")
 
     p = verb(embed, "features, paths and labels of your own images, as one .npz")
@@ -239,7 +265,13 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--write-back", action="store_true", help="store the outputs in the notebooks")
 
     p = verb(report, "the table and figure of every recorded result")
-    p.add_argument("--build", type=Path, default=Path("build"), metavar="DIR", help="where the figure goes (default: build)")
+    p.add_argument(
+        "--build",
+        type=Path,
+        default=Path("build"),
+        metavar="DIR",
+        help="where the figure goes (default: build)",
+    )
     p = verb(record, "run a long experiment and write its record, which the lessons plot")
     p.add_argument("study", metavar="STUDY", help="foundation, labels, motivation, rotations")
     p.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], metavar="N")
@@ -258,7 +290,11 @@ def main(arguments: list[str] | None = None) -> None:
     except UserError as error:
         sys.exit(_complain(error, 2))
     except KeyboardInterrupt:
-        again = f"; to go on, give the same command again ({a.out} holds what was trained)" if a.verb == "pretrain" else ""
+        again = (
+            f"; to go on, give the same command again ({a.out} holds what was trained)"
+            if a.verb == "pretrain"
+            else ""
+        )
         print(f"\nsslcourse: stopped{again}", file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:

@@ -32,7 +32,12 @@ def examine() -> list[dict]:
         except importlib.metadata.PackageNotFoundError:
             version = ""
         advice = "pip install 'sslcourse[lab]'" if extra else f"pip install '{need.name}{need.specifier}'"
-        add(need.name, need.specifier.contains(version, prereleases=True) if version else False, version or "missing", advice)
+        add(
+            need.name,
+            need.specifier.contains(version, prereleases=True) if version else False,
+            version or "missing",
+            advice,
+        )
 
     import torch
 
@@ -40,13 +45,23 @@ def examine() -> list[dict]:
         "lessons are timed for two cores; with one they take twice as long")  # fmt: skip
     device = pick_device()
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-    add("device", bool(torch.ones(2, device=device).sum() == 2), name, "the device does not compute: set --device cpu")
+    add(
+        "device",
+        bool(torch.ones(2, device=device).sum() == 2),
+        name,
+        "the device does not compute: set --device cpu",
+    )
     cache = cache_dir()
     try:
         cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=cache):
             free = shutil.disk_usage(cache).free / 1e9
-        add("cache", free > 2, f"{cache}, {free:.0f} GB free", "free some disk, or point SSLCOURSE_CACHE elsewhere: 2 GB are needed")
+        add(
+            "cache",
+            free > 2,
+            f"{cache}, {free:.0f} GB free",
+            "free some disk, or point SSLCOURSE_CACHE elsewhere: 2 GB are needed",
+        )
     except OSError as error:
         add("cache", False, f"{cache}: {error.strerror}", "point SSLCOURSE_CACHE to a folder you may write")
     return rows

@@ -22,7 +22,9 @@ def report(build: Path, results: Path | None = None) -> tuple[list[dict], str]:
         try:
             record = json.loads(path.read_text())
         except ValueError as error:
-            raise UserError(f"{path} is not JSON: {error}; make it again with the command in data/README.md") from None
+            raise UserError(
+                f"{path} is not JSON: {error}; make it again with the command in data/README.md"
+            ) from None
         for row in _rows(record):
             if {"method", "protocol", "value"} <= row.keys():
                 rows.append({"record": path.stem, "device": record.get("device", ""), **row})

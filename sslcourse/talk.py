@@ -4,7 +4,13 @@ from __future__ import annotations
 
 # Transfer to PASCAL VOC 2007/2012 with AlexNet pre-trained on ImageNet; table of Gidaris et al. (2018).
 # Where Split-Brain's own table reads differently, the talk's figure stands here.
-VOC_COLUMNS = ("pre-trained with", "classify, fc6-8 (% mAP)", "classify, all (% mAP)", "detect (% mAP)", "segment (% mIoU)")
+VOC_COLUMNS = (
+    "pre-trained with",
+    "classify, fc6-8 (% mAP)",
+    "classify, all (% mAP)",
+    "detect (% mAP)",
+    "segment (% mIoU)",
+)
 VOC = (
     ("ImageNet labels", 78.9, 79.9, 56.8, 48.0),
     ("random", None, 53.3, 43.4, 19.8),

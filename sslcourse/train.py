@@ -60,10 +60,14 @@ class Run:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             checkpoint.write_text(folder / "config.json", json.dumps(self.config, indent=1))
-            checkpoint.write_text(folder / "history.jsonl", "".join(json.dumps(line) + "\n" for line in self.history))
+            checkpoint.write_text(
+                folder / "history.jsonl", "".join(json.dumps(line) + "\n" for line in self.history)
+            )
             checkpoint.write_tensors(folder / "model.safetensors", self.method.state_dict())
         except OSError as error:
-            raise UserError(f"cannot save to {folder}: {error.strerror or error}; what was saved before is intact") from error
+            raise UserError(
+                f"cannot save to {folder}: {error.strerror or error}; what was saved before is intact"
+            ) from error
         return folder
 
     @classmethod
@@ -72,7 +76,9 @@ class Run:
         folder = Path(folder)
         config = read_config(folder)
         if not (folder / "model.safetensors").exists():
-            raise UserError(f"{folder} holds no model.safetensors: the run was stopped before its first save; pretrain again")
+            raise UserError(
+                f"{folder} holds no model.safetensors: the run was stopped before its first save; pretrain again"
+            )
         method = build_saved(config, folder) if method is None else method
         checkpoint.load_into(method, checkpoint.read_tensors(folder / "model.safetensors")[0], folder)
         method.progress = 1.0
@@ -84,9 +90,13 @@ def read_config(folder: Path) -> dict:
     try:
         return json.loads((folder / "config.json").read_text())
     except FileNotFoundError:
-        raise UserError(f"{folder} is not a run: it has no config.json; make one with `sslcourse pretrain METHOD --out {folder}`") from None
+        raise UserError(
+            f"{folder} is not a run: it has no config.json; make one with `sslcourse pretrain METHOD --out {folder}`"
+        ) from None
     except (OSError, ValueError) as error:
-        raise UserError(f"{folder / 'config.json'} cannot be read: {error}; delete the folder and train again") from None
+        raise UserError(
+            f"{folder / 'config.json'} cannot be read: {error}; delete the folder and train again"
+        ) from None
 
 
 def read_history(folder: Path) -> list[dict]:
@@ -104,7 +114,9 @@ def build(name: str, data: Data, recipe: Recipe) -> Method:
 
 def build_saved(config: dict, folder: Path) -> Method:
     if config["method"] not in METHODS or not config["encoder"]:
-        raise UserError(f"{folder} was made by {config['method']!r}, which sslcourse cannot build: pass Run.load(..., method=yours)")
+        raise UserError(
+            f"{folder} was made by {config['method']!r}, which sslcourse cannot build: pass Run.load(..., method=yours)"
+        )
     return METHODS[config["method"]](nets.encoder(**config["encoder"]), **config["arguments"])
 
 
@@ -113,7 +125,9 @@ def make_optimizer(method: Method, recipe: Recipe) -> torch.optim.Optimizer:
     groups = []
     for group in method.parameter_groups():
         scale = group.pop("lr_scale", 1.0)
-        groups.append({"weight_decay": recipe.weight_decay, **group, "lr": recipe.lr * scale, "base": recipe.lr * scale})
+        groups.append(
+            {"weight_decay": recipe.weight_decay, **group, "lr": recipe.lr * scale, "base": recipe.lr * scale}
+        )
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.momentum > 0)
     if recipe.optimizer == "adamw":
@@ -163,12 +177,25 @@ def data_order(n: int, seed: int, epoch: int) -> Tensor:
 class Loop:
     """The state of one training, and the means to save and resume it."""
 
-    def __init__(self, method: Method, data: Data, recipe: Recipe, out: Path | None, seed: int, fabric: Fabric):
-        self.method, self.data, self.recipe, self.out, self.seed, self.fabric = method, data, recipe, out, seed, fabric
+    def __init__(
+        self, method: Method, data: Data, recipe: Recipe, out: Path | None, seed: int, fabric: Fabric
+    ):
+        self.method, self.data, self.recipe, self.out, self.seed, self.fabric = (
+            method,
+            data,
+            recipe,
+            out,
+            seed,
+            fabric,
+        )
         n, world = len(data.train), fabric.world_size
-        self.batch = min(recipe.batch, n) // (world * recipe.accumulate)  # rows of one process and micro-batch
+        self.batch = min(recipe.batch, n) // (
+            world * recipe.accumulate
+        )  # rows of one process and micro-batch
         if self.batch < 2:
-            raise UserError(f"batch {recipe.batch} of {n} images leaves {self.batch} for each process and micro-batch: use 2 or more")
+            raise UserError(
+                f"batch {recipe.batch} of {n} images leaves {self.batch} for each process and micro-batch: use 2 or more"
+            )
         self.rows = self.batch * world * recipe.accumulate  # of one step
         self.steps = n // self.rows  # per epoch
         if recipe.steps_per_epoch:
@@ -196,9 +223,16 @@ class Loop:
             method.start_epoch(self.data)
         method.train()
         order = data_order(len(self.data.train), self.seed, number)[: self.steps * self.rows]
-        mine = order.view(-1, fabric.world_size, self.batch)[done * self.recipe.accumulate :, fabric.global_rank]
+        mine = order.view(-1, fabric.world_size, self.batch)[
+            done * self.recipe.accumulate :, fabric.global_rank
+        ]
         batches = self.data.train.batches(self.batch, order=mine.reshape(-1), device=fabric.device)
-        bar = progress(self.steps * self.rows, f"{method.name} {number + 1}/{self.recipe.epochs}", "img", done * self.rows)
+        bar = progress(
+            self.steps * self.rows,
+            f"{method.name} {number + 1}/{self.recipe.epochs}",
+            "img",
+            done * self.rows,
+        )
         if fabric.global_rank > 0:
             bar.disable = True
         start = saved = time.perf_counter()
@@ -207,7 +241,9 @@ class Loop:
             bar.update(self.rows)
             if len(self.pending) >= (16 if fabric.device.type == "cuda" else 1):
                 self.look()
-                bar.set_postfix(loss=f"{self.sums['loss'] / ((self.step - 1) % self.steps + 1):.3f}", refresh=False)
+                bar.set_postfix(
+                    loss=f"{self.sums['loss'] / ((self.step - 1) % self.steps + 1):.3f}", refresh=False
+                )
             now = time.perf_counter()
             self.seconds += now - start
             start = now
@@ -233,7 +269,11 @@ class Loop:
             images, index, labels = next(batches)
             if fabric.device.type == "cuda":
                 images = images.contiguous(memory_format=torch.channels_last) if images.ndim == 4 else images
-            with fabric.no_backward_sync(self.module, i < recipe.accumulate - 1) if fabric.world_size > 1 else nullcontext():
+            with (
+                fabric.no_backward_sync(self.module, i < recipe.accumulate - 1)
+                if fabric.world_size > 1
+                else nullcontext()
+            ):
                 logged = self.module(images, index=index, labels=labels if method.uses_labels else None)
                 fabric.backward(logged["loss"] / recipe.accumulate)
             self.pending.append({name: value.detach() for name, value in logged.items()})
@@ -260,7 +300,9 @@ class Loop:
             if not torch.isfinite(torch.tensor(values["loss"])):
                 kept = f"; {self.out} keeps the last good checkpoint" if self.out else ""
                 step = first + i // self.recipe.accumulate
-                raise Diverged(f"the loss is {values['loss']} at step {step}{kept}; lower the learning rate or set clip in the recipe")
+                raise Diverged(
+                    f"the loss is {values['loss']} at step {step}{kept}; lower the learning rate or set clip in the recipe"
+                )
             for name, value in values.items():
                 self.sums[name] = self.sums.get(name, 0.0) + value / self.recipe.accumulate
         self.pending.clear()
@@ -268,7 +310,10 @@ class Loop:
     def end_epoch(self, on_epoch: Callable[[Run], dict] | None, run: Run) -> None:
         means = {name: total / self.steps for name, total in self.sums.items()}
         if self.fabric.world_size > 1:
-            means = {name: float(self.fabric.all_reduce(torch.tensor(value, device=self.fabric.device))) for name, value in means.items()}
+            means = {
+                name: float(self.fabric.all_reduce(torch.tensor(value, device=self.fabric.device)))
+                for name, value in means.items()
+            }
         line = {
             "epoch": self.step // self.steps,
             "step": self.step,
@@ -329,7 +374,9 @@ class Loop:
             try:
                 checkpoint.write_tensors(self.out / "state.safetensors", tensors, metadata)
             except OSError as error:
-                raise UserError(f"cannot save to {self.out}: {error.strerror or error}; the last good checkpoint is intact") from error
+                raise UserError(
+                    f"cannot save to {self.out}: {error.strerror or error}; the last good checkpoint is intact"
+                ) from error
         self.fabric.barrier()
 
     def resume(self) -> bool:
@@ -352,11 +399,15 @@ class Loop:
 
 
 def refuse_differences(saved: dict, asked: dict, out: Path) -> None:
-    flat = [{**c, **{f"recipe.{k}": v for k, v in c["recipe"].items()}, "recipe": None} for c in (saved, asked)]
+    flat = [
+        {**c, **{f"recipe.{k}": v for k, v in c["recipe"].items()}, "recipe": None} for c in (saved, asked)
+    ]
     for name in flat[0].keys() | flat[1].keys():
         was, now = (c.get(name) for c in flat)
         if was != now:
-            raise UserError(f"{out} holds a run with {name} = {was!r}, and {now!r} was asked for: choose another --out, or the same settings")
+            raise UserError(
+                f"{out} holds a run with {name} = {was!r}, and {now!r} was asked for: choose another --out, or the same settings"
+            )
 
 
 @contextmanager

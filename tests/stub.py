@@ -31,7 +31,10 @@ class Stub(Method):
         return self.teacher.module
 
     def parameter_groups(self):
-        return [{"params": list(self.encoder.parameters())}, {"params": list(self.head.parameters()), "lr_scale": 10.0, "weight_decay": 0.0}]
+        return [
+            {"params": list(self.encoder.parameters())},
+            {"params": list(self.head.parameters()), "lr_scale": 10.0, "weight_decay": 0.0},
+        ]
 
     def prepare(self, data):
         self.events.append("prepare")

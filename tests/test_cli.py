@@ -22,14 +22,29 @@ def folder(tmp_path_factory):
         for i, (image, label) in enumerate(zip(images.images, images.labels.tolist(), strict=True)):
             where = root / split / f"class{label}"
             where.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(image.permute(1, 2, 0).numpy()).save(where / f"{i:03}.png")  # (3, H, W) -> (H, W, 3)
+            Image.fromarray(image.permute(1, 2, 0).numpy()).save(
+                where / f"{i:03}.png"
+            )  # (3, H, W) -> (H, W, 3)
     return root
 
 
 @pytest.fixture(scope="module")
 def run_folder(folder, tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "run"
-    cli.main(["pretrain", "simclr", "--data", f"folder:{folder}", "--out", str(out), "--profile", "smoke", "--device", "cpu"])
+    cli.main(
+        [
+            "pretrain",
+            "simclr",
+            "--data",
+            f"folder:{folder}",
+            "--out",
+            str(out),
+            "--profile",
+            "smoke",
+            "--device",
+            "cpu",
+        ]
+    )
     return out
 
 
@@ -62,12 +77,19 @@ def test_data_lists_what_can_be_loaded(capsys):
 
 
 def test_pretrain_then_evaluate_prints_the_contracts_rows(folder, run_folder, capsys):
-    assert {p.name for p in run_folder.iterdir()} == {"config.json", "history.jsonl", "model.safetensors", "state.safetensors"}
+    assert {p.name for p in run_folder.iterdir()} == {
+        "config.json",
+        "history.jsonl",
+        "model.safetensors",
+        "state.safetensors",
+    }
     cli.main(["evaluate", str(run_folder), "--protocols", "knn", "linear", "--json", "--device", "cpu"])
     rows = stdout_json(capsys)
     keys = {"method", "data", "protocol", "metric", "value", "n_train", "n_test", "seconds", "device"}
     assert all(keys <= row.keys() for row in rows)
-    assert {(row["method"], row["protocol"]) for row in rows} == {(m, p) for m in ("simclr", "random") for p in ("knn", "linear")}
+    assert {(row["method"], row["protocol"]) for row in rows} == {
+        (m, p) for m in ("simclr", "random") for p in ("knn", "linear")
+    }
     assert all(0 <= row["value"] <= 1 and row["n_test"] == 40 for row in rows)
     assert rows[0]["data"] == f"folder:{folder}"
 
@@ -82,7 +104,19 @@ def test_pretrain_prints_one_document(folder, tmp_path, capsys):
 
 def test_embed_writes_features_paths_and_labels(folder, run_folder, tmp_path, capsys):
     out = tmp_path / "features.npz"
-    cli.main(["embed", str(run_folder), "--data", f"folder:{folder}", "--out", str(out), "--json", "--device", "cpu"])
+    cli.main(
+        [
+            "embed",
+            str(run_folder),
+            "--data",
+            f"folder:{folder}",
+            "--out",
+            str(out),
+            "--json",
+            "--device",
+            "cpu",
+        ]
+    )
     assert stdout_json(capsys)["images"] == 120
     arrays = np.load(out)
     assert arrays["features"].shape[0] == len(arrays["paths"]) == len(arrays["labels"]) == 120
@@ -101,7 +135,18 @@ def test_mistakes_are_one_line_and_status_two(folder, run_folder, tmp_path, caps
     assert code == 2 and "knnn" in line
     code, line = fails(capsys, "pretrain", "simclr", "--data", "toybox")
     assert code == 2 and "--out" in line
-    again = ["pretrain", "simclr", "--data", f"folder:{folder}", "--out", run_folder, "--profile", "smoke", "--device", "cpu"]
+    again = [
+        "pretrain",
+        "simclr",
+        "--data",
+        f"folder:{folder}",
+        "--out",
+        run_folder,
+        "--profile",
+        "smoke",
+        "--device",
+        "cpu",
+    ]
     code, line = fails(capsys, *again, "--seed", "5")
     assert code == 2 and "seed = 0, and 5" in line
 
@@ -114,7 +159,9 @@ def test_failures_have_status_one(capsys, monkeypatch):
 
 
 def test_help_does_not_import_torch():
-    code = "import sys; from sslcourse import cli; cli.parser().format_help(); assert 'torch' not in sys.modules"
+    code = (
+        "import sys; from sslcourse import cli; cli.parser().format_help(); assert 'torch' not in sys.modules"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

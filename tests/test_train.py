@@ -95,7 +95,9 @@ def test_methods_without_labels_never_see_them(tiny_data):
             assert labels is None
             return super().loss(images, index, torch.zeros(len(images), dtype=torch.long))
 
-    pretrain(Blind(nets.encoder("small", 16, width=4)), tiny_data, recipe=replace(SMALL, epochs=1), device="cpu")
+    pretrain(
+        Blind(nets.encoder("small", 16, width=4)), tiny_data, recipe=replace(SMALL, epochs=1), device="cpu"
+    )
 
 
 def test_accumulated_micro_batches_give_the_step_of_the_whole_batch(tiny_data):
@@ -110,7 +112,9 @@ def test_accumulated_micro_batches_give_the_step_of_the_whole_batch(tiny_data):
     for accumulate in (1, 4):
         torch.manual_seed(0)
         method = Exact(nets.encoder("small", 16, width=4))
-        run = pretrain(method, tiny_data, recipe=replace(SMALL, accumulate=accumulate, clip=0.1), device="cpu")
+        run = pretrain(
+            method, tiny_data, recipe=replace(SMALL, accumulate=accumulate, clip=0.1), device="cpu"
+        )
         heads.append((method.head.weight.detach(), run.history[-1]["loss"]))
     torch.testing.assert_close(heads[0][0], heads[1][0])
     assert heads[0][1] == pytest.approx(heads[1][1], abs=1e-5)
@@ -120,7 +124,9 @@ def test_accumulated_micro_batches_give_the_step_of_the_whole_batch(tiny_data):
 @pytest.mark.parametrize("precision", ["32", "bf16"])
 def test_optimisers_and_precisions(tiny_data, optimizer, precision):
     recipe = replace(SMALL, optimizer=optimizer, epochs=1)
-    assert math.isfinite(pretrain("rotnet", tiny_data, recipe=recipe, device="cpu", precision=precision).history[0]["loss"])
+    assert math.isfinite(
+        pretrain("rotnet", tiny_data, recipe=recipe, device="cpu", precision=precision).history[0]["loss"]
+    )
 
 
 def test_same_seed_same_numbers_and_the_callers_generators_are_untouched(tiny_data):
@@ -131,7 +137,9 @@ def test_same_seed_same_numbers_and_the_callers_generators_are_untouched(tiny_da
     a = pretrain("simclr", tiny_data, recipe=SMALL, device="cpu")
     assert torch.equal(before, torch.get_rng_state())
     torch.rand(3)
-    b = pretrain("simclr", tiny_data, recipe=SMALL, device="cpu", on_epoch=lambda run: {"drawn": torch.rand(1).item()})
+    b = pretrain(
+        "simclr", tiny_data, recipe=SMALL, device="cpu", on_epoch=lambda run: {"drawn": torch.rand(1).item()}
+    )
     c = pretrain("simclr", tiny_data, recipe=SMALL, device="cpu", seed=1)
     assert_same(weights(a.method), weights(b.method))
     assert not torch.equal(a.encoder.stem[0].weight, c.encoder.stem[0].weight)
@@ -147,9 +155,16 @@ def test_a_saved_run_answers_as_before(tiny_data, tmp_path):
     images = tiny_data.test.floats()
     assert torch.equal(again.encoder(images), run.encoder(images))
     assert again.history == run.history and again.config == json.loads(json.dumps(run.config))
-    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == ["config.json", "history.jsonl", "model.safetensors", "state.safetensors"]
+    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == [
+        "config.json",
+        "history.jsonl",
+        "model.safetensors",
+        "state.safetensors",
+    ]
     run.save(tmp_path / "copy")
-    assert (tmp_path / "copy/model.safetensors").read_bytes() == (tmp_path / "run/model.safetensors").read_bytes()
+    assert (tmp_path / "copy/model.safetensors").read_bytes() == (
+        tmp_path / "run/model.safetensors"
+    ).read_bytes()
 
 
 class Stop(Exception):
@@ -184,7 +199,13 @@ def test_ctrl_c_in_mid_epoch_saves_and_resumes_exactly(tiny_data, tmp_path):
 
     torch.manual_seed(0)
     with pytest.raises(KeyboardInterrupt):
-        pretrain(Interrupted(nets.encoder("small", 16, width=4)), tiny_data, recipe=SMALL, out=tmp_path, device="cpu")
+        pretrain(
+            Interrupted(nets.encoder("small", 16, width=4)),
+            tiny_data,
+            recipe=SMALL,
+            out=tmp_path,
+            device="cpu",
+        )
     assert checkpoint.read_tensors(tmp_path / "state.safetensors")[1]["step"] == 5
     second = stub()
     second.__class__.__name__ = "Stub"
@@ -214,7 +235,9 @@ def test_another_configuration_is_refused_by_name(tiny_data, tmp_path):
         pretrain("rotnet", tiny_data, recipe=replace(SMALL, lr=0.1), out=tmp_path, device="cpu")
     with pytest.raises(UserError, match="seed = 0, and 1"):
         pretrain("rotnet", tiny_data, recipe=SMALL, out=tmp_path, device="cpu", seed=1)
-    pretrain("rotnet", tiny_data, recipe=replace(SMALL, lr=0.1, epochs=1), out=tmp_path, device="cpu", resume=False)
+    pretrain(
+        "rotnet", tiny_data, recipe=replace(SMALL, lr=0.1, epochs=1), out=tmp_path, device="cpu", resume=False
+    )
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint(tiny_data, tmp_path):
@@ -234,7 +257,9 @@ def test_a_full_disk_is_one_line_and_harms_nothing(tiny_data, tmp_path, monkeypa
 
     monkeypatch.setattr(checkpoint, "save_file", full)
     with pytest.raises(UserError, match="No space left on device"):
-        pretrain("rotnet", tiny_data, recipe=replace(SMALL, epochs=1), out=tmp_path, device="cpu", resume=False)
+        pretrain(
+            "rotnet", tiny_data, recipe=replace(SMALL, epochs=1), out=tmp_path, device="cpu", resume=False
+        )
     after = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
     assert before.keys() == after.keys() and before["state.safetensors"] == after["state.safetensors"]
     assert before["model.safetensors"] == after["model.safetensors"]
@@ -262,7 +287,9 @@ def test_killed_at_random_moments_it_ends_with_the_same_bytes(tmp_path):
     draw = random.Random(0)
     kills = 0
     while kills < int(os.environ.get("SSLCOURSE_KILLS", 4)):
-        child = subprocess.Popen([sys.executable, "-c", script, str(tmp_path / "killed")], stdout=subprocess.PIPE, text=True)
+        child = subprocess.Popen(
+            [sys.executable, "-c", script, str(tmp_path / "killed")], stdout=subprocess.PIPE, text=True
+        )
         assert child.stdout.readline().strip() == "ready"
         time.sleep(draw.uniform(0, 1.5))
         if child.poll() is None:
@@ -313,14 +340,20 @@ def test_two_processes_of_32_are_one_of_64(tmp_path, name):
     script = tmp_path / "two.py"
     script.write_text(textwrap.dedent(TWO.format(root=str(Path(__file__).parents[1]))))
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    subprocess.run([sys.executable, script, name, tmp_path / "one"], check=True, env=environment, capture_output=True)
+    subprocess.run(
+        [sys.executable, script, name, tmp_path / "one"], check=True, env=environment, capture_output=True
+    )
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    done = subprocess.run([*torchrun, script, name, tmp_path / "both"], env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        [*torchrun, script, name, tmp_path / "both"], env=environment, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     one, both = load_file(tmp_path / "one"), load_file(tmp_path / "both")
     assert one.keys() == both.keys() and len(one) > 20
     for key in one:
-        torch.testing.assert_close(both[key], one[key], atol=1e-6, rtol=1e-6, msg=lambda m, k=key: f"{k}: {m}")
+        torch.testing.assert_close(
+            both[key], one[key], atol=1e-6, rtol=1e-6, msg=lambda m, k=key: f"{k}: {m}"
+        )
 
 
 # ---------------------------------------------------------------------- bad input

@@ -43,7 +43,9 @@ class Method(nn.Module):
         super().__init__()
         self.encoder = encoder
 
-    def loss(self, images: Tensor, index: Tensor | None = None, labels: Tensor | None = None) -> dict[str, Tensor]:
+    def loss(
+        self, images: Tensor, index: Tensor | None = None, labels: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """Images (B, 3, H, W) in [0, 1], their rows (B,) in data.train -> {"loss": scalar, **to_log}.
 
         Draws its own views. `labels` (B,) come only to methods with `uses_labels`.

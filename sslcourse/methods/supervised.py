@@ -29,9 +29,16 @@ class Supervised(Method):
     @classmethod
     def arguments_from(cls, data: Data) -> dict:
         if data.train.labels is None:
-            raise UserError(f"supervised needs labels and {data.name} has none; put the images in one folder a class")
+            raise UserError(
+                f"supervised needs labels and {data.name} has none; put the images in one folder a class"
+            )
         return {"classes": len(data.classes)}
 
-    def loss(self, images: Tensor, index: Tensor | None = None, labels: Tensor | None = None) -> dict[str, Tensor]:
+    def loss(
+        self, images: Tensor, index: Tensor | None = None, labels: Tensor | None = None
+    ) -> dict[str, Tensor]:
         logits = self.classifier(self.encoder(self.view(images)))
-        return {"loss": F.cross_entropy(logits, labels), "accuracy": (logits.argmax(1) == labels).float().mean()}
+        return {
+            "loss": F.cross_entropy(logits, labels),
+            "accuracy": (logits.argmax(1) == labels).float().mean(),
+        }

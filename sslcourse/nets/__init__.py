@@ -16,7 +16,17 @@ from sslcourse.nets.heads import projection_head
 from sslcourse.nets.resnet import ResNet, SmallResNet
 from sslcourse.nets.vit import ViT
 
-__all__ = ["Encoder", "ResNet", "SmallResNet", "ViT", "activation_maps", "encoder", "frozen", "projection_head", "random_like"]
+__all__ = [
+    "Encoder",
+    "ResNet",
+    "SmallResNet",
+    "ViT",
+    "activation_maps",
+    "encoder",
+    "frozen",
+    "projection_head",
+    "random_like",
+]
 
 
 def encoder(name: str = "small", size: int = 32, **arguments) -> Encoder:
@@ -45,7 +55,9 @@ def random_like(module: nn.Module, seed: int = 0) -> nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         if getattr(module, "spec", None):
-            return encoder(**{**module.spec, "pretrained": False} if "pretrained" in module.spec else module.spec)
+            return encoder(
+                **{**module.spec, "pretrained": False} if "pretrained" in module.spec else module.spec
+            )
         fresh = copy.deepcopy(module)
         for child in fresh.modules():
             if hasattr(child, "reset_parameters"):

@@ -15,7 +15,9 @@ class Encoder(nn.Module):
 
     dim: int
 
-    def __init__(self, mean: tuple[float, ...] = (0.5, 0.5, 0.5), std: tuple[float, ...] = (0.25, 0.25, 0.25)):
+    def __init__(
+        self, mean: tuple[float, ...] = (0.5, 0.5, 0.5), std: tuple[float, ...] = (0.25, 0.25, 0.25)
+    ):
         super().__init__()
         self.spec: dict = {}
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))  # (3,) -> (1, 3, 1, 1)

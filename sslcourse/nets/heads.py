@@ -5,7 +5,9 @@ from __future__ import annotations
 from torch import nn
 
 
-def projection_head(inputs: int, hidden: int, outputs: int, layers: int = 2, *, last_norm: bool = True) -> nn.Sequential:
+def projection_head(
+    inputs: int, hidden: int, outputs: int, layers: int = 2, *, last_norm: bool = True
+) -> nn.Sequential:
     """A perceptron of `layers` linear maps, each without bias and followed by batch norm (SimCLR's code).
 
     Hidden norms have scale, offset and a ReLU; the last (if `last_norm`) has neither offset nor ReLU.

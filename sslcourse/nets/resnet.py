@@ -28,7 +28,9 @@ class Block(nn.Module):
         self.conv2, self.norm2 = conv(outputs, outputs), nn.BatchNorm2d(outputs)
         self.shortcut = nn.Identity()
         if stride > 1 or inputs != outputs:
-            halve = nn.AvgPool2d(stride, ceil_mode=True, count_include_pad=False) if stride > 1 else nn.Identity()
+            halve = (
+                nn.AvgPool2d(stride, ceil_mode=True, count_include_pad=False) if stride > 1 else nn.Identity()
+            )
             project = nn.Conv2d(inputs, outputs, 1, bias=False)
             self.shortcut = nn.Sequential(halve, project, nn.BatchNorm2d(outputs))
 

@@ -79,13 +79,17 @@ class ViT(Encoder):
     def patches(self, images: Tensor) -> Tensor:
         """Embedded patches with their positions, row-major, without CLS: (B, T, dim)."""
         if images.shape[-1] % self.patch or images.shape[-2] % self.patch:
-            raise UserError(f"images of {tuple(images.shape[-2:])} do not divide into patches of {self.patch} pixels")
+            raise UserError(
+                f"images of {tuple(images.shape[-2:])} do not divide into patches of {self.patch} pixels"
+            )
         x = self.embed(self.normalise(images))
         positions = sincos_positions(x.shape[-2], x.shape[-1], self.dim).to(x)
         return x.flatten(2).transpose(1, 2) + positions  # (B, D, h, w) -> (B, h * w, D)
 
     def with_cls(self, patches: Tensor) -> Tensor:
-        return torch.cat([self.cls.expand(len(patches), -1, -1), patches], dim=1)  # (B, T, D) -> (B, 1 + T, D)
+        return torch.cat(
+            [self.cls.expand(len(patches), -1, -1), patches], dim=1
+        )  # (B, T, D) -> (B, 1 + T, D)
 
     def encode(self, x: Tensor) -> Tensor:
         """Blocks and last norm over any tokens: (B, T, dim) -> (B, T, dim)."""

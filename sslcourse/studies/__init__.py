@@ -47,7 +47,14 @@ def record(name: str, seeds: Sequence[int] = (0, 1, 2)) -> list[dict]:
     for seed in seeds:
         for row in study(seed):
             rows.append({**row, "seed": seed})
-            print({k: round(v, 3) if isinstance(v, float) else v for k, v in rows[-1].items() if not isinstance(v, list)}, flush=True)
+            print(
+                {
+                    k: round(v, 3) if isinstance(v, float) else v
+                    for k, v in rows[-1].items()
+                    if not isinstance(v, list)
+                },
+                flush=True,
+            )
     command = f"sslcourse record {name} --seeds {' '.join(str(s) for s in seeds)}"
     save_record(name, rows, command, time.perf_counter() - start, list(seeds))
     return rows

@@ -51,16 +51,40 @@ def study(seed: int):
     for name, (encoder, seconds) in encoders.items():
         for protocol in (evaluate.knn, evaluate.linear):
             score = protocol(encoder, data, seed=seed, beside_random=False)
-            yield {"method": name, "data": "toybox", "protocol": score.protocol, "value": score.value, "seconds": seconds}
+            yield {
+                "method": name,
+                "data": "toybox",
+                "protocol": score.protocol,
+                "value": score.value,
+                "seconds": seconds,
+            }
     for fraction in (0.01, 0.1, 1.0):
         score = evaluate.finetune(nets.encoder("small"), data, fraction=fraction, seed=seed, scratch=True)
         name = f"supervised {100 * fraction:g}%"
-        yield {"method": name, "data": "toybox", "protocol": "finetune", "value": score.value, "seconds": score.seconds}
+        yield {
+            "method": name,
+            "data": "toybox",
+            "protocol": "finetune",
+            "value": score.value,
+            "seconds": score.seconds,
+        }
     for world in ("toybox", "toybox-above", "toybox-sky"):
         value = rotation_from_profiles(load(world, limit=4000))
-        yield {"method": "row and column means", "data": world, "protocol": "rotation", "value": value, "seconds": 0.0}
+        yield {
+            "method": "row and column means",
+            "data": world,
+            "protocol": "rotation",
+            "value": value,
+            "seconds": 0.0,
+        }
     for world in ("toybox", "toybox-above", "toybox-sky"):
         other = load(world)
         run = trained("rotnet", other, seed)
         value = pretext_accuracy(run.method, other.test.floats())
-        yield {"method": "rotnet", "data": world, "protocol": "rotation", "value": value, "seconds": run.seconds}
+        yield {
+            "method": "rotnet",
+            "data": world,
+            "protocol": "rotation",
+            "value": value,
+            "seconds": run.seconds,
+        }

@@ -12,8 +12,18 @@ def study(seed: int):
     data = load("toybox")
     run = trained("simclr", data, seed)
     for fraction in FRACTIONS:
-        frozen = evaluate.lowshot(run.encoder, data, shots=(), fractions=(fraction,), draws=1, seed=seed, beside_random=False)[0]
+        frozen = evaluate.lowshot(
+            run.encoder, data, shots=(), fractions=(fraction,), draws=1, seed=seed, beside_random=False
+        )[0]
         yield {"method": "frozen", "fraction": fraction, "value": frozen.value, "seconds": frozen.seconds}
         for name, scratch in (("scratch", True), ("fine-tuned", False)):
-            score = evaluate.finetune(run.encoder, data, fraction=fraction, seed=seed, scratch=scratch, beside_random=False)
-            yield {"method": name, "fraction": fraction, "value": score.value, "curve": score.details["curve"], "seconds": score.seconds}
+            score = evaluate.finetune(
+                run.encoder, data, fraction=fraction, seed=seed, scratch=scratch, beside_random=False
+            )
+            yield {
+                "method": name,
+                "fraction": fraction,
+                "value": score.value,
+                "curve": score.details["curve"],
+                "seconds": score.seconds,
+            }

@@ -36,6 +36,15 @@ def study(seed: int):
     worlds = {"balanced": tenth, "long tail": tail, "changed after training": discoloured(tenth, seed)}
     for name, world in worlds.items():
         frozen = evaluate.linear(run.encoder, world, seed=seed, beside_random=False)
-        scratch = evaluate.finetune(run.encoder, world, epochs=32, seed=seed, scratch=True, beside_random=False)
+        scratch = evaluate.finetune(
+            run.encoder, world, epochs=32, seed=seed, scratch=True, beside_random=False
+        )
         for method, score in (("frozen", frozen), ("scratch", scratch)):
-            yield {"method": method, "data": name, "protocol": score.protocol, "value": score.value, "n_train": score.n_train, "seconds": score.seconds}
+            yield {
+                "method": method,
+                "data": name,
+                "protocol": score.protocol,
+                "value": score.value,
+                "n_train": score.n_train,
+                "seconds": score.seconds,
+            }

@@ -29,8 +29,12 @@ def only(data: Data, names: tuple[str, ...]) -> Data:
 
 def turned(data: Data, seed: int) -> Data:
     """The same test images, each turned by a random quarter."""
-    y = torch.randint(4, (len(data.test),), generator=torch.Generator().manual_seed(seed)).to(data.test.device)
-    return replace(data, name=f"{data.name}, turned", test=replace(data.test, images=rotate90(data.test.images, y)))
+    y = torch.randint(4, (len(data.test),), generator=torch.Generator().manual_seed(seed)).to(
+        data.test.device
+    )
+    return replace(
+        data, name=f"{data.name}, turned", test=replace(data.test, images=rotate90(data.test.images, y))
+    )
 
 
 def study(seed: int):
@@ -39,22 +43,55 @@ def study(seed: int):
     rotnet, simclr = trained("rotnet", data, seed), trained("simclr", data, seed)
     epochs = rotnet.config["recipe"]["epochs"]
     one = trained("rotnet", data, seed, epochs=4 * epochs, all_four=False)  # as many turned images in all
-    runs = {"random": nets.encoder("small"), "rotnet": rotnet.encoder, "one turn": one.encoder, "simclr": simclr.encoder}
+    runs = {
+        "random": nets.encoder("small"),
+        "rotnet": rotnet.encoder,
+        "one turn": one.encoder,
+        "simclr": simclr.encoder,
+    }
 
     def row(method: str, what: str, value: float, **more) -> dict:
         return {"method": method, "protocol": what, "value": value, **more}
 
     for name, encoder in runs.items():
         for layer in ("stage1", "stage2", "stage3"):
-            yield row(name, "linear", evaluate.linear(encoder, data, layer=layer, seed=seed, beside_random=False).value, layer=layer)
-        yield row(name, "turned", evaluate.linear(encoder, turned(data, seed), seed=seed, beside_random=False).value)
-        yield row(name, "pair", evaluate.linear(encoder, only(data, PAIR), seed=seed, beside_random=False).value)
-        yield row(name, "finetune", evaluate.finetune(encoder, data, fraction=0.05, seed=seed, beside_random=False).value)
+            yield row(
+                name,
+                "linear",
+                evaluate.linear(encoder, data, layer=layer, seed=seed, beside_random=False).value,
+                layer=layer,
+            )
+        yield row(
+            name, "turned", evaluate.linear(encoder, turned(data, seed), seed=seed, beside_random=False).value
+        )
+        yield row(
+            name, "pair", evaluate.linear(encoder, only(data, PAIR), seed=seed, beside_random=False).value
+        )
+        yield row(
+            name,
+            "finetune",
+            evaluate.finetune(encoder, data, fraction=0.05, seed=seed, beside_random=False).value,
+        )
     for world in ("toybox", "toybox-above", "toybox-sky"):
         other = load(world)
         run = trained("rotnet", other, seed)
         yield row("rotnet", "pretext", pretext_accuracy(run.method, other.test.floats()), data=world)
         if world != "toybox":
-            yield row("rotnet", "probe", evaluate.linear(run.encoder, other, seed=seed, beside_random=False).value, data=world)
-            yield row("random", "probe", evaluate.linear(runs["random"], other, seed=seed, beside_random=False).value, data=world)
-            yield row("rotnet", "probe on toybox", evaluate.linear(run.encoder, data, seed=seed, beside_random=False).value, data=world)
+            yield row(
+                "rotnet",
+                "probe",
+                evaluate.linear(run.encoder, other, seed=seed, beside_random=False).value,
+                data=world,
+            )
+            yield row(
+                "random",
+                "probe",
+                evaluate.linear(runs["random"], other, seed=seed, beside_random=False).value,
+                data=world,
+            )
+            yield row(
+                "rotnet",
+                "probe on toybox",
+                evaluate.linear(run.encoder, data, seed=seed, beside_random=False).value,
+                data=world,
+            )

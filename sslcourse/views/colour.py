@@ -16,8 +16,14 @@ class ColourJitter(View):
 
     in_place = True
 
-    def __init__(self, brightness: float = 0.4, contrast: float = 0.4, saturation: float = 0.4,
-                 hue: float = 0.1, p: float = 0.8):
+    def __init__(
+        self,
+        brightness: float = 0.4,
+        contrast: float = 0.4,
+        saturation: float = 0.4,
+        hue: float = 0.1,
+        p: float = 0.8,
+    ):
         self.brightness, self.contrast, self.saturation, self.hue = brightness, contrast, saturation, hue
         self.p = p
 
@@ -32,8 +38,12 @@ class ColourJitter(View):
         return torch.randperm(4, generator=generator, device=device).tolist(), *amounts
 
     def apply(self, images: Tensor, order: list[int], *amounts: Tensor) -> Tensor:
-        parts = ((brightness_, self.brightness), (contrast_, self.contrast), (saturation_, self.saturation),
-                 (hue_, self.hue))
+        parts = (
+            (brightness_, self.brightness),
+            (contrast_, self.contrast),
+            (saturation_, self.saturation),
+            (hue_, self.hue),
+        )
         for i in order:
             part, width = parts[i]
             if width:

@@ -37,16 +37,29 @@ def weak_view(size: int | None = None, padding: int = 4) -> Compose:
     return Compose([ShiftCrop(padding), HorizontalFlip(0.5)])
 
 
-def simclr_view(size: int | None = 32, strength: float = 0.5, blur: bool = False, min_scale: float = 0.08,
-                flip: bool = True, colour: bool = True, grey: float = 0.2) -> Compose:
+def simclr_view(
+    size: int | None = 32,
+    strength: float = 0.5,
+    blur: bool = False,
+    min_scale: float = 0.08,
+    flip: bool = True,
+    colour: bool = True,
+    grey: float = 0.2,
+) -> Compose:
     """SimCLR (Chen et al. 2020, 2002.05709). CIFAR: strength 0.5 without blur; ImageNet: 1 with blur.
 
     `colour=False` leaves out jitter and grey: the ablation whose crops are told apart by their colours.
     """
     s = strength
     jitter = ColourJitter(0.8 * s, 0.8 * s, 0.8 * s, 0.2 * s, p=0.8)
-    return _recipe(size, (min_scale, 1.0), flip, jitter if colour else None, grey if colour else 0.0,
-                   0.5 if blur else 0.0)
+    return _recipe(
+        size,
+        (min_scale, 1.0),
+        flip,
+        jitter if colour else None,
+        grey if colour else 0.0,
+        0.5 if blur else 0.0,
+    )
 
 
 def moco_v1_view(size: int | None = 32, min_scale: float = 0.2) -> Compose:
@@ -62,12 +75,20 @@ def moco_v2_view(size: int | None = 32, min_scale: float = 0.2, blur: bool | Non
 
 def byol_views(size: int | None = 32, scale=(0.08, 1.0), blur: bool | None = None) -> tuple[Compose, Compose]:
     """The two different views of BYOL (Grill et al. 2020, 2006.07733) and Barlow Twins."""
-    return (_recipe(size, scale, True, _soft_jitter(), 0.2, _blur(1.0, size, blur)),
-            _recipe(size, scale, True, _soft_jitter(), 0.2, _blur(0.1, size, blur), solarise=0.2))
+    return (
+        _recipe(size, scale, True, _soft_jitter(), 0.2, _blur(1.0, size, blur)),
+        _recipe(size, scale, True, _soft_jitter(), 0.2, _blur(0.1, size, blur), solarise=0.2),
+    )
 
 
-def dino_views(size: int = 32, local_size: int = 16, n_local: int = 4, global_scale=(0.4, 1.0),
-               local_scale=(0.05, 0.4), blur: bool | None = None) -> MultiCrop:
+def dino_views(
+    size: int = 32,
+    local_size: int = 16,
+    n_local: int = 4,
+    global_scale=(0.4, 1.0),
+    local_scale=(0.05, 0.4),
+    blur: bool | None = None,
+) -> MultiCrop:
     """DINO (Caron et al. 2021, 2104.14294): BYOL's two views and `n_local` small ones (ImageNet: 224, 96 px).
 
     iBOT and AttMask: global_scale (0.25, 1), local_scale (0.05, 0.25), 10 locals.
@@ -86,8 +107,15 @@ def _blur(p: float, size: int | None, blur: bool | None) -> float:
     return p if wanted else 0.0
 
 
-def _recipe(size, scale, flip: bool, jitter: ColourJitter | None, grey: float, blur: float = 0.0,
-            solarise: float = 0.0) -> Compose:
+def _recipe(
+    size,
+    scale,
+    flip: bool,
+    jitter: ColourJitter | None,
+    grey: float,
+    blur: float = 0.0,
+    solarise: float = 0.0,
+) -> Compose:
     views = [RandomResizedCrop(size, scale=scale, flip=0.5 if flip else 0.0), jitter]
     views += [Greyscale(grey) if grey else None, GaussianBlur(blur) if blur else None]
     views += [Solarise(solarise) if solarise else None]

@@ -20,8 +20,14 @@ class RandomResizedCrop(View):
     comes for free: it reverses the rows of one of the two matrices.
     """
 
-    def __init__(self, size: int | None = None, scale=(0.08, 1.0), ratio=(3 / 4, 4 / 3), flip: float = 0.0,
-                 antialias: bool = True):
+    def __init__(
+        self,
+        size: int | None = None,
+        scale=(0.08, 1.0),
+        ratio=(3 / 4, 4 / 3),
+        flip: float = 0.0,
+        antialias: bool = True,
+    ):
         self.size, self.scale, self.ratio, self.flip, self.antialias = size, scale, ratio, flip, antialias
 
     def draw(self, images: Tensor, generator: torch.Generator | None) -> tuple:
@@ -49,8 +55,15 @@ class RandomResizedCrop(View):
         return torch.stack((top, left, height, width), 1)
 
 
-def resized_crop(images: Tensor, boxes: Tensor, size, flips: Tensor | None = None, *, antialias: bool = True,
-                 nearest: bool = False) -> Tensor:
+def resized_crop(
+    images: Tensor,
+    boxes: Tensor,
+    size,
+    flips: Tensor | None = None,
+    *,
+    antialias: bool = True,
+    nearest: bool = False,
+) -> Tensor:
     """Cut one box from each image and resize it: images (B, C, H, W) float -> (B, C, *size).
 
     boxes (B, 4): top, left, height, width in pixels; flips (B,) bool: mirror left-right. Bilinear, equal to
@@ -70,8 +83,15 @@ def resample(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     return torch.matmul(rows[:, None], images.view(b, c, h, -1))  # (B, 1, H', H) @ (B, C, H, W')
 
 
-def _resampling(start: Tensor, length: Tensor, source: int, size: int, flips: Tensor | None, antialias: bool,
-                nearest: bool) -> Tensor:
+def _resampling(
+    start: Tensor,
+    length: Tensor,
+    source: int,
+    size: int,
+    flips: Tensor | None,
+    antialias: bool,
+    nearest: bool,
+) -> Tensor:
     """Weights (B, size, source): output pixel i is a weighted mean of the pixels [start, start + length)."""
     index = torch.arange(size, device=start.device, dtype=start.dtype)  # (size,)
     if flips is not None:

@@ -30,9 +30,12 @@ class Lens(View):
             raise UserError(f"Lens vignetting {vignetting} is out of range: use 0 (none) to less than 1")
 
     def draw(self, images: Tensor, generator: torch.Generator | None) -> tuple:
-        return tuple(uniform((len(images),), *strength, images, generator) if strength[0] < strength[1]
-                     else torch.full((len(images),), strength[0], device=images.device,
-                                     dtype=images.dtype) for strength in (self.aberration, self.vignetting))
+        return tuple(
+            uniform((len(images),), *strength, images, generator)
+            if strength[0] < strength[1]
+            else torch.full((len(images),), strength[0], device=images.device, dtype=images.dtype)
+            for strength in (self.aberration, self.vignetting)
+        )
 
     def apply(self, images: Tensor, aberration: Tensor, vignetting: Tensor) -> Tensor:
         if any(self.aberration):

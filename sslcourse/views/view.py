@@ -73,8 +73,10 @@ def slice_rows(parameters, rows: slice):
 def check_images(images: Tensor, caller: str) -> None:
     """UserError unless `images` is a float tensor (B, 3, H, W) with B > 0."""
     if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point() or not len(images):
-        raise UserError(f"{caller} wants images (B, 3, H, W) float in [0, 1], not {tuple(images.shape)} "
-                        f"{images.dtype}: take them from ImageSet.batches(), or stack and divide by 255")
+        raise UserError(
+            f"{caller} wants images (B, 3, H, W) float in [0, 1], not {tuple(images.shape)} "
+            f"{images.dtype}: take them from ImageSet.batches(), or stack and divide by 255"
+        )
 
 
 def uniform(shape, low: float, high: float, images: Tensor, generator: torch.Generator | None) -> Tensor:

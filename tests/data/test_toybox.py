@@ -39,12 +39,28 @@ def one_part(box: bool, shape, half=(1.0, 1.0, 1.0), centre=(0.0, 0.0, 1.0)) -> 
     def row(v):
         return torch.tensor([v])
 
-    parts = trace.Parts(row([centre]), torch.eye(3).view(1, 1, 3, 3), row([half]), row([shape]), row([box]),
-                        torch.ones(1, 1, 3), torch.zeros(1, 1), torch.ones(1, 1, dtype=torch.int64))
+    parts = trace.Parts(
+        row([centre]),
+        torch.eye(3).view(1, 1, 3, 3),
+        row([half]),
+        row([shape]),
+        row([box]),
+        torch.ones(1, 1, 3),
+        torch.zeros(1, 1),
+        torch.ones(1, 1, dtype=torch.int64),
+    )
     view = torch.tensor([[[0.0, 0, -1], [0.2, 0, 0], [0, -0.2, 0]]])  # looks along -x; y is right, z is up
-    return trace.Scene(parts, row([10.0, 0.0, centre[2]]), view, row([0.0, 0.0, 1.0]), row([1.0, 0.5, 0.1]),
-                       torch.zeros(1, 1, 6), torch.full((1, 2, 3), 0.3), torch.zeros(1, 17), torch.ones(1, 2,
-                                                                                                        3))
+    return trace.Scene(
+        parts,
+        row([10.0, 0.0, centre[2]]),
+        view,
+        row([0.0, 0.0, 1.0]),
+        row([1.0, 0.5, 0.1]),
+        torch.zeros(1, 1, 6),
+        torch.full((1, 2, 3), 0.3),
+        torch.zeros(1, 17),
+        torch.ones(1, 2, 3),
+    )
 
 
 @pytest.mark.parametrize(
@@ -103,8 +119,9 @@ def test_every_toy_stands_on_the_floor_and_is_about_one_high():
     labels = torch.arange(10).repeat(20)
     parts, symmetry = build(labels, torch.rand(200, SHAPE_DRAWS, generator=torch.Generator().manual_seed(0)))
     none = torch.zeros(200, MAX_PARTS, 3)
-    table = trace.Parts(parts["centre"], parts["rotation"], parts["half"], parts["shape"], parts["box"], none,
-                        none, none)
+    table = trace.Parts(
+        parts["centre"], parts["rotation"], parts["half"], parts["shape"], parts["box"], none, none, none
+    )
     z = outline(table)[..., 2].unflatten(1, (MAX_PARTS, -1))  # (200, P, Q)
     low = z.masked_fill(~parts["present"].unsqueeze(-1), 9).flatten(1).amin(1)
     high = z.masked_fill(~parts["present"].unsqueeze(-1), -9).flatten(1).amax(1)
@@ -115,8 +132,10 @@ def test_every_toy_stands_on_the_floor_and_is_about_one_high():
     assert (symmetry[labels == CLASSES.index("car")] == 1).all()
 
 
-@pytest.mark.parametrize("name, turn", [("table", math.pi), ("dumbbell", math.pi), ("rocket", None),
-                                        ("mushroom", None), ("lamp", 1.234)])
+@pytest.mark.parametrize(
+    "name, turn",
+    [("table", math.pi), ("dumbbell", math.pi), ("rocket", None), ("mushroom", None), ("lamp", 1.234)],
+)
 def test_symmetry_order_is_true(name, turn):
     """Turned by 2 pi / order, a toy fills the same pixels."""
     world = dataclasses.replace(WORLDS["toybox"], sun=(89.9, 89.9), roll=0.0)
@@ -151,8 +170,9 @@ FACTORS = "FACTORS-CHECKSUM"
 def test_factors_are_golden():
     """Exact: uniforms are read from Philox row by row. Streams without transcendental functions only."""
     f = draw_factors(WORLDS["toybox"], "train", 50)
-    drawn = torch.cat([f[k].double().flatten() for k in ("label", "shape", "size", "light_strength",
-                                                         "floor_kind")])
+    drawn = torch.cat(
+        [f[k].double().flatten() for k in ("label", "shape", "size", "light_strength", "floor_kind")]
+    )
     assert hashlib.sha256(drawn.numpy().tobytes()).hexdigest()[:16] == FACTORS
 
 
@@ -176,8 +196,9 @@ def test_labels_are_balanced_in_every_block_of_ten():
 
 def test_factors_are_independent_of_the_class_except_for_natural_colours():
     f = draw_factors(WORLDS["toybox"], "train", 4000)
-    columns = torch.cat([f[k].flatten(1)[:, :4] for k in f if k not in ("label", "present", "colour",
-                                                                        "shape")], 1)
+    columns = torch.cat(
+        [f[k].flatten(1)[:, :4] for k in f if k not in ("label", "present", "colour", "shape")], 1
+    )
     knows = mutual_info_classif(columns.numpy(), f["label"].flatten().numpy(), n_neighbors=10, random_state=0)
     assert knows.max() < 0.05
     colour = f["colour"].flatten(1)
@@ -311,9 +332,14 @@ def test_mistakes_are_named(bad):
         load_toybox(**bad)
 
 
-@pytest.mark.parametrize("name, size, counts", [("toybox", 32, (10_000, 1_000, 2_000)),
-                                                ("toybox-scenes", 64, (4_000, 300, 500)),
-                                                ("toybox-video", 64, (800, 100, 100))])
+@pytest.mark.parametrize(
+    "name, size, counts",
+    [
+        ("toybox", 32, (10_000, 1_000, 2_000)),
+        ("toybox-scenes", 64, (4_000, 300, 500)),
+        ("toybox-video", 64, (800, 100, 100)),
+    ],
+)
 def test_counts_are_those_of_the_contract(name, size, counts):
     assert WORLDS[name].size == size and WORLDS[name].counts == counts
 

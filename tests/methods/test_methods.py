@@ -14,7 +14,9 @@ from sslcourse.train import make_optimizer, pretrain
 
 def make(name: str, data, **arguments) -> Method:
     torch.manual_seed(0)
-    return METHODS[name](nets.encoder("small", data.size, width=8), **{**METHODS[name].arguments_from(data), **arguments})
+    return METHODS[name](
+        nets.encoder("small", data.size, width=8), **{**METHODS[name].arguments_from(data), **arguments}
+    )
 
 
 def batch(data):
@@ -51,7 +53,13 @@ def test_keeps_its_arguments_so_that_it_can_be_built_again(name, tiny_data):
 
 @pytest.mark.parametrize("name", METHODS)
 def test_learns_on_a_tiny_set(name, tiny_data):
-    recipe = Recipe(encoder_arguments={"width": 8}, epochs=25, batch=48, lr=LAPTOP[name].lr / 2, arguments=LAPTOP[name].arguments)
+    recipe = Recipe(
+        encoder_arguments={"width": 8},
+        epochs=25,
+        batch=48,
+        lr=LAPTOP[name].lr / 2,
+        arguments=LAPTOP[name].arguments,
+    )
     history = pretrain(name, tiny_data, recipe=recipe, device="cpu").history
     assert history[-1]["loss"] < 0.9 * history[0]["loss"]
 
@@ -67,7 +75,9 @@ def test_features_are_those_of_the_kept_encoder(name, tiny_data):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("name", METHODS)
 def test_runs_on_a_gpu_in_mixed_precision(name, tiny_data):
-    assert math.isfinite(pretrain(name, tiny_data, epochs=1, device="cuda", precision="bf16").history[-1]["loss"])
+    assert math.isfinite(
+        pretrain(name, tiny_data, epochs=1, device="cuda", precision="bf16").history[-1]["loss"]
+    )
 
 
 def test_default_groups_spare_norms_and_biases_from_decay(tiny_data):

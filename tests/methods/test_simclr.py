@@ -28,7 +28,9 @@ def test_loss_is_the_formula_and_lightlys(tau):
     assert ours.item() == pytest.approx(naive(z1.detach(), z2, tau), abs=1e-10)
     theirs = NTXentLoss(temperature=tau)(z1, z2)
     assert ours.item() == pytest.approx(theirs.item(), abs=1e-5)
-    torch.testing.assert_close(*(torch.autograd.grad(loss, z1)[0] for loss in (ours, theirs)), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        *(torch.autograd.grad(loss, z1)[0] for loss in (ours, theirs)), atol=1e-5, rtol=0
+    )
 
 
 def test_identical_embeddings_cost_log_of_the_others():

@@ -18,13 +18,16 @@ def colours() -> torch.Tensor:
     return images
 
 
-@pytest.mark.parametrize("part, peer, amounts", [
-    (brightness_, F.adjust_brightness, torch.linspace(0, 2, 8)),
-    (contrast_, F.adjust_contrast, torch.linspace(0, 2, 8)),
-    (saturation_, F.adjust_saturation, torch.linspace(0, 2, 8)),
-    (hue_, F.adjust_hue, torch.linspace(-0.5, 0.5, 8)),
-    (hue_, F.adjust_hue, torch.tensor([0.1, 0, -0.2, 1 / 3, 0.05, 0.5, -1 / 6, 0.31])),
-])
+@pytest.mark.parametrize(
+    "part, peer, amounts",
+    [
+        (brightness_, F.adjust_brightness, torch.linspace(0, 2, 8)),
+        (contrast_, F.adjust_contrast, torch.linspace(0, 2, 8)),
+        (saturation_, F.adjust_saturation, torch.linspace(0, 2, 8)),
+        (hue_, F.adjust_hue, torch.linspace(-0.5, 0.5, 8)),
+        (hue_, F.adjust_hue, torch.tensor([0.1, 0, -0.2, 1 / 3, 0.05, 0.5, -1 / 6, 0.31])),
+    ],
+)
 def test_each_part_equals_torchvision(part, peer, amounts):
     images = colours()
     expected = torch.stack([peer(image, float(a)) for image, a in zip(images, amounts, strict=True)])
@@ -56,9 +59,15 @@ def test_jitters_four_parts_come_in_every_order():
     assert len({tuple(out.flatten().tolist()) for out in outs}) == 20
 
 
-@pytest.mark.parametrize("view, p", [
-    (ColourJitter(0.8, 0.8, 0.8, 0.2, p=0.8), 0.8), (Greyscale(0.2), 0.2), (GaussianBlur(0.5), 0.5),
-    (Solarise(0.3), 0.3)])
+@pytest.mark.parametrize(
+    "view, p",
+    [
+        (ColourJitter(0.8, 0.8, 0.8, 0.2, p=0.8), 0.8),
+        (Greyscale(0.2), 0.2),
+        (GaussianBlur(0.5), 0.5),
+        (Solarise(0.3), 0.3),
+    ],
+)
 def test_one_coin_per_image(view, p, generator):
     images = torch.rand(1, 3, 12, 12, generator=generator).expand(2000, -1, -1, -1)
     changed = ((view(images, generator) - images).abs() > 1e-3).flatten(1).any(1)

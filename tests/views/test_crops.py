@@ -18,8 +18,9 @@ def test_resized_crop_equals_torchvision(size, antialias):
     flips = torch.tensor([True, False, True, False, True])
     ours = resized_crop(images, BOXES, size, flips, antialias=antialias)
     for i, box in enumerate(BOXES.int().tolist()):
-        peer = F.resized_crop(images[i], *box, size=list(size) if isinstance(size, tuple) else [size, size],
-                              antialias=antialias)
+        peer = F.resized_crop(
+            images[i], *box, size=list(size) if isinstance(size, tuple) else [size, size], antialias=antialias
+        )
         torch.testing.assert_close(ours[i], peer.flip(2) if flips[i] else peer, atol=1e-4, rtol=0)
 
 

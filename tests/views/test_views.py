@@ -92,8 +92,9 @@ def test_views_carry_no_gradient_and_ignore_autocast(view):
     assert not plain.requires_grad and torch.equal(plain, cast)
 
 
-@pytest.mark.parametrize("images", [torch.rand(3, 8, 8), torch.rand(2, 1, 8, 8),
-                                    torch.zeros(2, 3, 8, 8, dtype=torch.uint8)])
+@pytest.mark.parametrize(
+    "images", [torch.rand(3, 8, 8), torch.rand(2, 1, 8, 8), torch.zeros(2, 3, 8, 8, dtype=torch.uint8)]
+)
 def test_wrong_images_are_named_in_one_line(images):
     with pytest.raises(UserError, match="ColourJitter wants images") as error:
         V.ColourJitter()(images)
@@ -105,8 +106,12 @@ def test_recipes_have_the_papers_parts():
         return [type(v).__name__ for v in recipe.views]
 
     assert kinds(V.simclr_view()) == ["RandomResizedCrop", "ColourJitter", "Greyscale"]
-    assert kinds(V.simclr_view(224, 1.0, blur=True)) == ["RandomResizedCrop", "ColourJitter", "Greyscale",
-                                                         "GaussianBlur"]
+    assert kinds(V.simclr_view(224, 1.0, blur=True)) == [
+        "RandomResizedCrop",
+        "ColourJitter",
+        "Greyscale",
+        "GaussianBlur",
+    ]
     assert kinds(V.simclr_view(colour=False)) == ["RandomResizedCrop"]
     jitter = V.simclr_view(strength=0.5).views[1]
     assert (jitter.brightness, jitter.contrast, jitter.saturation) == (0.4, 0.4, 0.4)

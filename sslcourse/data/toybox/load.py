@@ -26,8 +26,13 @@ BLOCK = 512  # images or clips whose scenes are built at once
 CHUNK = 40 * 1024  # rays traced at once: what fits into the cores' caches
 
 
-def load_toybox(name: str = "toybox", size: int | None = None, limit: int | None = None,
-                splits: tuple[str, ...] = SPLITS, seed: int = 0) -> Data:
+def load_toybox(
+    name: str = "toybox",
+    size: int | None = None,
+    limit: int | None = None,
+    splits: tuple[str, ...] = SPLITS,
+    seed: int = 0,
+) -> Data:
     """The world `name` of `WORLDS`, rendered at `size` pixels (default: the world's own), at most `limit`
     rows a split.
 
@@ -77,8 +82,9 @@ def load_toybox(name: str = "toybox", size: int | None = None, limit: int | None
     return Data(name, **sets)
 
 
-def render_world(world: World | str, split: str = "train", count: int = 16, size: int | None = None,
-                 seed: int = 0) -> ImageSet:
+def render_world(
+    world: World | str, split: str = "train", count: int = 16, size: int | None = None, seed: int = 0
+) -> ImageSet:
     """Renders the first `count` rows of a split, without the cache."""
     world = WORLDS[world] if isinstance(world, str) else world
     return image_set(world, render_split(world, split, count, size or world.size, seed))
@@ -120,8 +126,15 @@ def image_set(world: World, tensors: dict[str, Tensor]) -> ImageSet:
     def part(prefix):
         return {key[len(prefix) :]: v for key, v in tensors.items() if key.startswith(prefix)}
 
-    return ImageSet(tensors["images"], tensors.get("labels"), world.classes, part("factors."), part("masks."),
-                    tensors.get("boxes"), tensors.get("depth"))
+    return ImageSet(
+        tensors["images"],
+        tensors.get("labels"),
+        world.classes,
+        part("factors."),
+        part("masks."),
+        tensors.get("boxes"),
+        tensors.get("depth"),
+    )
 
 
 def render_split(world: World, split: str, n: int, size: int, seed: int) -> dict[str, Tensor]:
@@ -143,8 +156,9 @@ def workers() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(torch.get_num_threads(), initializer=torch.set_num_threads, initargs=(1,))
 
 
-def render_block(world: World, f: dict[str, Tensor], size: int, pool: ThreadPoolExecutor, draw: Draw,
-                 start: int):
+def render_block(
+    world: World, f: dict[str, Tensor], size: int, pool: ThreadPoolExecutor, draw: Draw, start: int
+):
     """Renders the rows whose factors are f; `start` is the first one's number, for its noise."""
     (n, k), t = f["label"].shape, world.frames
     scene, extra = assemble(world, f)
@@ -162,8 +176,9 @@ def render_block(world: World, f: dict[str, Tensor], size: int, pool: ThreadPool
 
     done = list(pool.map(work, [slice(a, a + chunk) for a in range(0, n * t, chunk)]))
     back = order.argsort()
-    images, instance, depth = (torch.cat([d[key] for d in done])[back]
-                               for key in ("images", "instance", "depth"))
+    images, instance, depth = (
+        torch.cat([d[key] for d in done])[back] for key in ("images", "instance", "depth")
+    )
     if world.noise:
         shape = (3, *images.shape[1:])  # the sum of three uniforms is nearly normal, with deviation 0.5
         grain = [draw.generator("noise", start + i).random(shape, "float32").sum(0) - 1.5 for i in range(n)]
@@ -172,8 +187,13 @@ def render_block(world: World, f: dict[str, Tensor], size: int, pool: ThreadPool
     # (N * T, K + 1)
     lookup = torch.cat([torch.zeros(n, 1, dtype=torch.int64), f["label"] + 1], 1).repeat_interleave(t, 0)
     kind = lookup.gather(1, instance.flatten(1).long()).to(torch.uint8).view_as(instance)
-    out = {"images": images, "masks.instance": instance, "masks.class": kind, "boxes": boxes(instance, k),
-           "depth": depth}
+    out = {
+        "images": images,
+        "masks.instance": instance,
+        "masks.class": kind,
+        "boxes": boxes(instance, k),
+        "depth": depth,
+    }
     if t > 1:
         out = {name: v.unflatten(0, (n, t)) for name, v in out.items()}
     f = {**f, **extra}

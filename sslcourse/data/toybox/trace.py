@@ -273,14 +273,22 @@ def normals(q: Tensor, box: Tensor, shape: Tensor, half: Tensor) -> tuple[Tensor
     radius = (a + (b + c * z) * z).clamp(min=0).sqrt()
     bottom = torch.where(box, -1.0, low)
     # signed distances to the faces, about 0 on the one that was hit and negative to the others
-    to_x = torch.where(box, (x.abs() - (1 + shape[0]) / 2 - slope_x * z) * half[0],
-                       ((x * x + y * y).sqrt() - radius) * torch.minimum(half[0], half[1]))
+    to_x = torch.where(
+        box,
+        (x.abs() - (1 + shape[0]) / 2 - slope_x * z) * half[0],
+        ((x * x + y * y).sqrt() - radius) * torch.minimum(half[0], half[1]),
+    )
     to_y = torch.where(box, (y.abs() - (1 + shape[1]) / 2 - slope_y * z) * half[1], -FAR)
     to_z = torch.maximum(z - 1, bottom - z) * half[2]
     wx, wy, wz = ((1 + v / bevel).clamp(0, 1).square() for v in (to_x, to_y, to_z))
     zero = torch.zeros_like(x)
-    side = torch.stack([torch.where(box, x.sign(), x), torch.where(box, zero, y),
-                        torch.where(box, -slope_x, -(0.5 * b + c * z))])
+    side = torch.stack(
+        [
+            torch.where(box, x.sign(), x),
+            torch.where(box, zero, y),
+            torch.where(box, -slope_x, -(0.5 * b + c * z)),
+        ]
+    )
     normal = wx * unit(side / half) + wy * unit(torch.stack([zero, y.sign(), -slope_y]) / half)
     normal[2] += wz * torch.where(z - 1 > bottom - z, 1.0, -1.0)
     return normal, torch.where(to_z > torch.maximum(to_x, to_y), 2, (to_y > to_x).long())
@@ -343,8 +351,15 @@ def trace(scene: Scene, x: Tensor, y: Tensor) -> dict[str, Tensor]:
     hit = (part >= 0).nonzero().squeeze(1)
     own = part.index_select(0, hit)
     # (32, M)
-    q = columns(to_local, parts.rotation, parts.half, parts.shape, parts.centre, parts.colour,
-                parts.gloss.unsqueeze(-1)).index_select(1, own)
+    q = columns(
+        to_local,
+        parts.rotation,
+        parts.half,
+        parts.shape,
+        parts.centre,
+        parts.colour,
+        parts.gloss.unsqueeze(-1),
+    ).index_select(1, own)
     local = apply(q[:9].view(3, 3, -1), point.view(3, -1).index_select(1, hit) - q[25:28])
     turned, sides = normals(local, parts.box.flatten().index_select(0, own), q[21:25], q[18:21])
     normal.view(3, -1).index_copy_(1, hit, unit(apply(q[9:18].view(3, 3, -1), turned)))
@@ -371,8 +386,12 @@ def trace(scene: Scene, x: Tensor, y: Tensor) -> dict[str, Tensor]:
         horizon, zenith = scene.sky.permute(1, 2, 0).unsqueeze(-1)  # (N, 2, 3) -> (2, 3, N, 1)
         sky = horizon + (zenith - horizon) * (-toward_eye[2]).clamp(0, 1).sqrt()
         colour = colour + (sky - colour) * torch.where(on_floor, haze * t, 0.0).clamp(0, 1).square()
-    return {"colour": colour, "part": part.view(n, rays), "face": face.view(n, rays),
-            "depth": t * dot(d, d).sqrt()}
+    return {
+        "colour": colour,
+        "part": part.view(n, rays),
+        "face": face.view(n, rays),
+        "depth": t * dot(d, d).sqrt(),
+    }
 
 
 def render(scene: Scene, size: int) -> dict[str, Tensor]:
@@ -406,10 +425,14 @@ def render(scene: Scene, size: int) -> dict[str, Tensor]:
             for v, s in zip((x, y), step.t(), strict=True)
         )
         fine = trace(scene, x, y)["colour"].clamp(0, 1).view(3, n, -1, 4)  # (3, N, E * 4) -> (3, N, E, 4)
-        colour[:, image, pixel] = ((fine[..., 0] + fine[..., 1] + fine[..., 2] + fine[..., 3]) / 4)[:, image,
-                                                                                                    slot]
+        colour[:, image, pixel] = ((fine[..., 0] + fine[..., 1] + fine[..., 2] + fine[..., 3]) / 4)[
+            :, image, slot
+        ]
     # from (3, N, S * S)
     images = (colour.sqrt() * 255).round().to(torch.uint8).permute(1, 0, 2).reshape(n, 3, size, size)
     instance = F.pad(scene.parts.instance.flatten(), (0, 1))[seen["part"]]  # part -1 takes the appended 0
-    return {"images": images, "instance": instance.to(torch.uint8).view(n, size, size),
-            "depth": seen["depth"].clamp(max=6e4).to(torch.float16).view(n, size, size)}
+    return {
+        "images": images,
+        "instance": instance.to(torch.uint8).view(n, size, size),
+        "depth": seen["depth"].clamp(max=6e4).to(torch.float16).view(n, size, size),
+    }

@@ -30,8 +30,16 @@ PATTERNS = {  # weights of wave(u), wave(v) and their product, and the warp: see
 }
 NATURAL_FLOOR = (0.1, 0.07, 0.3, 0.02, 0.55, 0.12, 0.62)  # hue of each pattern's floor in toybox-natural
 # hues of the other slots less that of slot 0
-HARMONIES = torch.tensor([[0, 0.5, 0.08, 0.5], [0, 0.33, 0.67, 0.33], [0, 0.42, 0.58, 0.1],
-                          [0, 0.12, 0.5, 0.6], [0, 0.25, 0.5, 0.75]], dtype=torch.float64)
+HARMONIES = torch.tensor(
+    [
+        [0, 0.5, 0.08, 0.5],
+        [0, 0.33, 0.67, 0.33],
+        [0, 0.42, 0.58, 0.1],
+        [0, 0.12, 0.5, 0.6],
+        [0, 0.25, 0.5, 0.75],
+    ],
+    dtype=torch.float64,
+)
 
 
 @dataclass(frozen=True)
@@ -68,16 +76,52 @@ WORLDS = {
         World("toybox", "one toy, every factor known"),
         World("toybox-natural", "one toy, colours that go with the parts", natural=True),
         World("toybox-above", "seen from the zenith with random roll", elevation=(90.0, 90.0), roll=180.0),
-        World("toybox-sky", "a bright sky gives rotation away", sky=True, elevation=(4.0, 13.0), roll=6.0,
-              extent=(0.5, 0.8)),
-        World("toybox-texture", "textures without objects", toys=(0, 0), elevation=(90.0, 90.0), roll=180.0,
-              contrast=(0.35, 0.8)),
-        World("toybox-patches", "textured floor, sensor noise", 64, (4_000, 500, 1_000), contrast=(0.25, 0.6),
-              period=(0.22, 0.5), noise=0.025),
-        World("toybox-scenes", "three to six toys", 64, (4_000, 300, 500), toys=(3, 6),
-              elevation=(26.0, 48.0), roll=10.0, dapple=(0.0, 0.25)),
-        World("toybox-video", "clips of moving toys and camera", 64, (800, 100, 100), toys=(2, 4), frames=8,
-              elevation=(28.0, 48.0), roll=8.0, dapple=(0.0, 0.25)),
+        World(
+            "toybox-sky",
+            "a bright sky gives rotation away",
+            sky=True,
+            elevation=(4.0, 13.0),
+            roll=6.0,
+            extent=(0.5, 0.8),
+        ),
+        World(
+            "toybox-texture",
+            "textures without objects",
+            toys=(0, 0),
+            elevation=(90.0, 90.0),
+            roll=180.0,
+            contrast=(0.35, 0.8),
+        ),
+        World(
+            "toybox-patches",
+            "textured floor, sensor noise",
+            64,
+            (4_000, 500, 1_000),
+            contrast=(0.25, 0.6),
+            period=(0.22, 0.5),
+            noise=0.025,
+        ),
+        World(
+            "toybox-scenes",
+            "three to six toys",
+            64,
+            (4_000, 300, 500),
+            toys=(3, 6),
+            elevation=(26.0, 48.0),
+            roll=10.0,
+            dapple=(0.0, 0.25),
+        ),
+        World(
+            "toybox-video",
+            "clips of moving toys and camera",
+            64,
+            (800, 100, 100),
+            toys=(2, 4),
+            frames=8,
+            elevation=(28.0, 48.0),
+            roll=8.0,
+            dapple=(0.0, 0.25),
+        ),
     )
 }
 
@@ -90,8 +134,9 @@ class Draw:
 
     def generator(self, factor: str, row: int = 0) -> np.random.Generator:
         digest = hashlib.sha256(f"{self.key}/{factor}".encode()).digest()
-        return np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "little"),
-                                                    counter=row << 128))
+        return np.random.Generator(
+            np.random.Philox(key=int.from_bytes(digest[:16], "little"), counter=row << 128)
+        )
 
     def __call__(self, factor: str, k: int = 1) -> Tensor:
         return torch.from_numpy(self.generator(factor).random((self.n, k)))
@@ -133,8 +178,9 @@ def palettes(draw: Draw, world: World, labels: Tensor) -> tuple[Tensor, Tensor]:
                     middle, spread, strong, light = law
                     hue[..., slot][rows] = (middle + 2 * spread * (u[..., slot] - 0.5))[rows] % 1
                     saturation[..., slot][rows] = (strong * (0.85 + 0.3 * v[..., slot]))[rows].clamp(0, 1)
-                    value[..., slot][rows] = (light * (0.85 + 0.3 * jitter[...,
-                                                                           slot].abs() * 2))[rows].clamp(0, 1)
+                    value[..., slot][rows] = (light * (0.85 + 0.3 * jitter[..., slot].abs() * 2))[rows].clamp(
+                        0, 1
+                    )
     return hue, rgb(hue, saturation, value)
 
 
@@ -211,14 +257,18 @@ def draw_factors(world: World, split: str, n: int, seed: int = 0) -> dict[str, T
     f["floor_contrast"] = draw.between("floor-contrast", *world.contrast)
     second = (value + torch.where(value > 0.55, -0.8, 0.8) * f["floor_contrast"]).clamp(0.05, 1)
     f["floor_hue"] = hue
-    f["floor_colour"] = torch.stack([rgb(hue[:, 0], saturation[:, 0], value[:, 0]),
-                                     rgb(other[:, 0] % 1, saturation[:, 0], second[:, 0])], 1)
+    f["floor_colour"] = torch.stack(
+        [rgb(hue[:, 0], saturation[:, 0], value[:, 0]), rgb(other[:, 0] % 1, saturation[:, 0], second[:, 0])],
+        1,
+    )
     f["floor_angle"] = draw.between("floor-angle", 0, 2 * math.pi)
     f["floor_period"] = draw.between("floor-period", *world.period, 2)
     f["floor_shift"] = draw("floor-shift", 2)
     f["dapple"] = draw.between("dapple", *world.dapple)
-    f["dapple_angle"], f["dapple_period"] = draw.between("dapple-angle", 0, 2 * math.pi,
-                                                         2), draw.between("dapple-period", 1.3, 4, 2)
+    f["dapple_angle"], f["dapple_period"] = (
+        draw.between("dapple-angle", 0, 2 * math.pi, 2),
+        draw.between("dapple-period", 1.3, 4, 2),
+    )
     f["sky_hue"] = draw.between("sky-hue", 0.45, 0.7)
     f["sky_value"] = draw.between("sky-value", 0.85, 1.0)
     return f
@@ -246,13 +296,20 @@ def outline(parts: Parts) -> Tensor:
     level = low + (1 - low) * (z + 1) / 2  # (N, P, 5)
     radius = 1.017 * (a + (b + c * level) * level).clamp(min=0).sqrt()
     # (N, P, 5, 12, 3)
-    round_ = torch.stack([radius.unsqueeze(-1) * turn.cos(), radius.unsqueeze(-1) * turn.sin(),
-                          level.unsqueeze(-1).expand(*level.shape, 12)], -1)
+    round_ = torch.stack(
+        [
+            radius.unsqueeze(-1) * turn.cos(),
+            radius.unsqueeze(-1) * turn.sin(),
+            level.unsqueeze(-1).expand(*level.shape, 12),
+        ],
+        -1,
+    )
     corner = torch.tensor([[1, 1], [1, -1], [-1, 1], [-1, -1]] * 3, dtype=torch.float64)
     wide = 1 + (parts.shape[..., None, :2] - 1) * (z.unsqueeze(-1) + 1) / 2  # (N, P, 5, 2)
     boxed = torch.cat([wide.unsqueeze(-2) * corner, z.view(5, 1, 1).expand(*wide.shape[:2], 5, 12, 1)], -1)
-    local = torch.where(parts.box[..., None, None, None], boxed, round_).flatten(2,
-                                                                                 3) * parts.half.unsqueeze(-2)
+    local = torch.where(parts.box[..., None, None, None], boxed, round_).flatten(2, 3) * parts.half.unsqueeze(
+        -2
+    )
     return (local @ parts.rotation.transpose(-1, -2) + parts.centre.unsqueeze(-2)).flatten(1, 2)
 
 
@@ -279,9 +336,16 @@ def assemble(world: World, f: dict[str, Tensor]) -> tuple[Scene, dict[str, Tenso
     def flat(v: Tensor) -> Tensor:  # (n, 1 or T, K, P, ...) -> (n * T, K * P, ...)
         return v.expand(n, t, *v.shape[2:]).flatten(2, 3).flatten(0, 1)
 
-    parts = Parts(flat(centre), flat(turn @ toys["rotation"]), flat(toys["half"] * scale.unsqueeze(-1)),
-                  flat(toys["shape"]), flat(toys["box"]), flat(colour), flat(toys["gloss"]),
-                  flat(torch.where(present, number, 0)))
+    parts = Parts(
+        flat(centre),
+        flat(turn @ toys["rotation"]),
+        flat(toys["half"] * scale.unsqueeze(-1)),
+        flat(toys["shape"]),
+        flat(toys["box"]),
+        flat(colour),
+        flat(toys["gloss"]),
+        flat(torch.where(present, number, 0)),
+    )
     m = n * t
 
     def each(v: Tensor) -> Tensor:  # (n, 1 or T, ...) -> (n * T, ...)
@@ -291,8 +355,9 @@ def assemble(world: World, f: dict[str, Tensor]) -> tuple[Scene, dict[str, Tenso
 
     # camera: looks at the middle of the toy, or of the scene; zoom and shift then frame the toy
     azimuth, elevation = each(azimuth), each(f["camera_elevation"])
-    away = torch.stack([azimuth.cos() * elevation.cos(), azimuth.sin() * elevation.cos(), elevation.sin()],
-                       -1)
+    away = torch.stack(
+        [azimuth.cos() * elevation.cos(), azimuth.sin() * elevation.cos(), elevation.sin()], -1
+    )
     target = torch.zeros(m, 3, dtype=torch.float64)
     target[:, 2] = 0.3 if several else 0.5
     backwards = 1.5 if several else 1.0
@@ -311,12 +376,19 @@ def assemble(world: World, f: dict[str, Tensor]) -> tuple[Scene, dict[str, Tenso
         zoom = each(f["camera_distance"].mean(1, keepdim=True)).unsqueeze(-1) * backwards / reach
         shift = torch.zeros(m, 2, dtype=torch.float64)
     # (m, 3, 3)
-    view = torch.cat([axes[..., :2] / zoom.unsqueeze(-1),
-                      axes[..., 2:] - axes[..., :2] @ (shift / zoom).unsqueeze(-1)], -1)
+    view = torch.cat(
+        [axes[..., :2] / zoom.unsqueeze(-1), axes[..., 2:] - axes[..., :2] @ (shift / zoom).unsqueeze(-1)], -1
+    )
     sun_azimuth = each(f["light_azimuth"] + f["camera_azimuth"].mean(1, keepdim=True))
     sun_elevation = each(f["light_elevation"])
-    sun = torch.stack([sun_azimuth.cos() * sun_elevation.cos(), sun_azimuth.sin() * sun_elevation.cos(),
-                       sun_elevation.sin()], -1)
+    sun = torch.stack(
+        [
+            sun_azimuth.cos() * sun_elevation.cos(),
+            sun_azimuth.sin() * sun_elevation.cos(),
+            sun_elevation.sin(),
+        ],
+        -1,
+    )
     strength = each(f["light_strength"])
     light = torch.stack([strength * 1.1, 1.02 - 0.7 * strength, each(f["light_softness"])], -1)
 
@@ -329,8 +401,9 @@ def assemble(world: World, f: dict[str, Tensor]) -> tuple[Scene, dict[str, Tenso
     cover = spread.transpose(-1, -2) @ spread + 0.02 * torch.eye(2, dtype=torch.float64)  # (m, K, 2, 2)
     inverse = torch.linalg.inv(cover) / 3.2
     strength = torch.where(low.any(-1), world.contact, 0.0).unsqueeze(-1)
-    contact = torch.cat([middle, inverse[..., :1, 0], 2 * inverse[..., :1, 1], inverse[..., 1:, 1], strength],
-                        -1)
+    contact = torch.cat(
+        [middle, inverse[..., :1, 0], 2 * inverse[..., :1, 1], inverse[..., 1:, 1], strength], -1
+    )
 
     pattern = torch.zeros(n, 17, dtype=torch.float64)
     c, s = f["floor_angle"].cos(), f["floor_angle"].sin()
@@ -339,18 +412,32 @@ def assemble(world: World, f: dict[str, Tensor]) -> tuple[Scene, dict[str, Tenso
     pattern[:, 4:8], pattern[:, 8], pattern[:, 9] = weights, 1.5, 0.03 * world.sky
     pattern[:, 10:12] = f["floor_shift"]
     c, s = f["dapple_angle"].cos(), f["dapple_angle"].sin()
-    pattern[:, 12:16] = torch.cat([c[:, :1], s[:, :1], c[:, 1:], s[:, 1:]],
-                                  1) / f["dapple_period"].repeat_interleave(2, 1)
+    pattern[:, 12:16] = torch.cat([c[:, :1], s[:, :1], c[:, 1:], s[:, 1:]], 1) / f[
+        "dapple_period"
+    ].repeat_interleave(2, 1)
     pattern[:, 16:] = f["dapple"]
     sky = rgb(f["sky_hue"], torch.tensor([[0.12, 0.5]], dtype=torch.float64), f["sky_value"])  # (n, 2, 3)
 
     def per_image(v: Tensor) -> Tensor:  # (n, ...) -> (n * T, ...)
         return v.repeat_interleave(t, 0)
 
-    scene = Scene(parts, eye, view, sun, light, contact, per_image(f["floor_colour"].square()),
-                  per_image(pattern), per_image(sky.square()))
+    scene = Scene(
+        parts,
+        eye,
+        view,
+        sun,
+        light,
+        contact,
+        per_image(f["floor_colour"].square()),
+        per_image(pattern),
+        per_image(sky.square()),
+    )
     # present parts first, so that chunks can be cut short
     order = (parts.instance == 0).long().argsort(dim=1, stable=True)
-    scene.parts = Parts(**{name: v.gather(1, order.view(m, -1, *[1] * (v.dim() - 2)).expand(v.shape))
-                           for name, v in vars(parts).items()})
+    scene.parts = Parts(
+        **{
+            name: v.gather(1, order.view(m, -1, *[1] * (v.dim() - 2)).expand(v.shape))
+            for name, v in vars(parts).items()
+        }
+    )
     return scene, extra

@@ -63,7 +63,9 @@ class SimCLR(Method):
         self.view = simclr_view(None, strength=strength, grey=grey, min_scale=min_scale, blur=blur)
         self.projector = projection_head(encoder.dim, hidden or encoder.dim, dim, layers)
 
-    def loss(self, images: Tensor, index: Tensor | None = None, labels: Tensor | None = None) -> dict[str, Tensor]:
+    def loss(
+        self, images: Tensor, index: Tensor | None = None, labels: Tensor | None = None
+    ) -> dict[str, Tensor]:
         h = self.encoder(torch.cat([self.view(images), self.view(images)]))  # (2B, 3, H, W) -> (2B, D)
         z1, z2 = self.projector(h).chunk(2)
         loss, accuracy = nt_xent(z1, z2, self.temperature)

@@ -44,7 +44,9 @@ class RotNet(Method):
         """What the net believes of each image's turn: (B, 3, H, H) -> (B, 4)."""
         return self.classifier(self.encoder(images))
 
-    def loss(self, images: Tensor, index: Tensor | None = None, labels: Tensor | None = None) -> dict[str, Tensor]:
+    def loss(
+        self, images: Tensor, index: Tensor | None = None, labels: Tensor | None = None
+    ) -> dict[str, Tensor]:
         x, y = self.turned(self.view(images))
         logits = self.logits(x)
         return {"loss": F.cross_entropy(logits, y), "accuracy": (logits.argmax(1) == y).float().mean()}
