@@ -8,8 +8,9 @@ from sklearn.feature_selection import mutual_info_classif
 
 from sslcourse.data.toybox import CLASSES, WORLDS, load, load_toybox, render_world, trace
 from sslcourse.data.toybox.load import single
+from sslcourse.data.toybox.scene import assemble, outline
 from sslcourse.data.toybox.toys import BUILDERS, MAX_PARTS, SHAPE_DRAWS, build
-from sslcourse.data.toybox.world import PATTERNS, Draw, assemble, draw_factors, outline
+from sslcourse.data.toybox.world import PATTERNS, Draw, draw_factors
 from sslcourse.errors import UserError
 
 

@@ -16,8 +16,9 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from sslcourse.data.images import Data, ImageSet, cache_dir
+from sslcourse.data.toybox.scene import assemble
 from sslcourse.data.toybox.trace import Parts, Scene, render
-from sslcourse.data.toybox.world import WORLDS, Draw, World, assemble, draw_factors
+from sslcourse.data.toybox.world import WORLDS, Draw, World, draw_factors
 from sslcourse.errors import UserError
 
 RENDERER = 1  # raise it whenever the same factors would give other bytes
@@ -33,39 +34,35 @@ def load_toybox(
     splits: tuple[str, ...] = SPLITS,
     seed: int = 0,
 ) -> Data:
-    """The world `name` of `WORLDS`, rendered at `size` pixels (default: the world's own), at most `limit`
-    rows a split.
+    """The world `name` of `WORLDS` at `size` pixels (default: the world's own), at most `limit` rows a split.
 
-    `limit` is an exact prefix. A split not in `splits` has no rows. What was rendered is kept in the cache
+    `limit` is an exact prefix; a split not in `splits` has no rows. What was rendered is kept in the cache
     directory.
-    Masks: "instance" (1..K, 0 is floor) and "class" (class + 1, 0 is floor), by the ray through the pixel's
-    centre.
-    Boxes hold the visible pixels of each instance. Labels are balanced in every ten consecutive rows;
-    `toybox-scenes` and `toybox-video` have none (their factor "label" is (N, K), -1 where there is no toy),
-    and
-    `toybox-texture` is labelled by the kind of texture.
+    Masks are "instance" (1..K, 0 is floor) and "class" (class + 1, 0 is floor), by the ray through the
+    pixel's centre;
+    boxes hold the visible pixels of each instance. Labels are balanced in every ten consecutive rows.
+    `toybox-texture` is labelled by the kind of texture; `toybox-scenes` and `toybox-video` have no labels.
 
-    Factors, float32 unless said, angles in radians; N rows, and for scenes and videos (N, K) wherever a toy
-    is meant:
-        hue (N, 4), colour (N, 4, 3)   of the toy's four slots (largest parts, second, small parts, details);
-        sRGB in [0, 1]
-        yaw (N,)                       about the vertical, 0 faces the camera; videos (N, T, K), from the mean
-        azimuth
-        symmetry (N,)                  yaw repeats every 2 pi / symmetry; 0: a body of revolution
-        size (N,)                      longest side of the toy's box over the image's side (scenes: height in
-        world units)
-        place (N, 2)                   x, y of the box's centre in [-1, 1], y down (scenes: (N, K, 2) on the
-        floor, videos
-                                       (N, T, K, 2), world units)
-        shape (N, 16)                  uniforms behind the proportions; their meaning depends on the class
-        light_azimuth, light_elevation, light_strength (share of sun), light_softness (N,)    azimuth from the
-        camera's
-        floor_hue (N,), floor_colour (N, 2, 3), floor_kind (N,) int64 index into PATTERNS, floor_contrast,
-        floor_angle (N,),
-        floor_period, floor_shift (N, 2)     of the floor's pattern, world units
-        sky_hue, sky_value (N,)        seen in toybox-sky only
-        camera_azimuth, camera_elevation, camera_roll, camera_distance (N,), videos (N, T)
-        label int64, present bool, count int64    scenes and videos only
+    Factors, with N rows; float32 unless said, angles in radians. Where an image holds several toys, a toy's
+    factor is
+    (N, K, ...); in videos what moves has frames, (N, T) or (N, T, K, ...).
+        hue (N, 4), colour (N, 4, 3)    of the toy's slots: largest parts, second, small parts, details; sRGB
+        in [0, 1]
+        yaw             turn about the vertical, 0 faces the camera (videos: the mean camera)
+        symmetry        yaw repeats every 2 pi / symmetry; 0 is a body of revolution
+        size            longest side of the toy's box over the image's; with several toys, their scale
+        place (N, 2)    x, y of the box's centre in [-1, 1], y down; with several toys, where each stands on
+        the floor
+        shape (N, 16)   uniforms behind the proportions; what they mean depends on the class
+        light_azimuth (from the camera's), light_elevation, light_strength (the sun's share), light_softness
+        camera_azimuth, camera_elevation, camera_roll, camera_distance (world units)
+        floor_kind int64, an index into PATTERNS; floor_hue, floor_colour (N, 2, 3), floor_contrast;
+        floor_angle,
+        floor_period (N, 2) and floor_shift (N, 2) of the pattern, world units
+        dapple, dapple_angle (N, 2), dapple_period (N, 2)    strength and waves of the light and shade on the
+        floor
+        sky_hue, sky_value              seen in toybox-sky only
+        label int64 (-1: no toy), present bool, count int64    where there are several toys only
     """
     if name not in WORLDS:
         raise UserError(f"toybox world {name!r} is unknown: use one of {', '.join(WORLDS)}")
@@ -203,7 +200,7 @@ def render_block(
     else:
         out["labels"] = label.squeeze(1)
     if not world.toys[1]:
-        f = {name: v for name, v in f.items() if name.split("_")[0] in ("floor", "light", "camera")}
+        f = {name: v for name, v in f.items() if name.split("_")[0] in ("floor", "light", "camera", "dapple")}
     for name, v in f.items():
         v = v.float() if v.is_floating_point() else v
         squeeze = v.shape[1:2] == (1,)  # one toy, one frame, or one value for the image

@@ -1,4 +1,4 @@
-"""The toybox worlds: which factors are drawn how, and how factors become scenes.
+"""The toybox worlds: which factors are drawn, and how.
 
 Every factor has its own random stream, keyed by (seed, world, split, factor) and read row by row as uniforms,
 so that
@@ -16,8 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sslcourse.data.toybox.toys import CLASSES, NATURAL, SHAPE_DRAWS, about, build
-from sslcourse.data.toybox.trace import Parts, Scene
+from sslcourse.data.toybox.toys import CLASSES, NATURAL, SHAPE_DRAWS
 
 PATTERNS = {  # weights of wave(u), wave(v) and their product, and the warp: see trace.floor_colour
     "plain": (0.0, 0.0, 0.0, 0.0),
@@ -191,7 +190,7 @@ def arrange(draw: Draw, world: World) -> tuple[Tensor, Tensor, Tensor]:
     """
     n, t, (fewest, most), tries = draw.n, world.frames, world.toys, 48
     wanted = fewest + draw.choice("count", most - fewest + 1).squeeze(1)
-    time = torch.linspace(-0.5, 0.5, t, dtype=torch.float64) if t > 1 else torch.zeros(1, dtype=torch.float64)
+    time = times(world)
     radius = 1.75 * draw("place-radius", tries).sqrt()
     angle = 2 * math.pi * draw("place-angle", tries)
     middle = torch.stack([radius * angle.cos(), radius * angle.sin()], -1)  # (n, tries, 2)
@@ -211,13 +210,21 @@ def arrange(draw: Draw, world: World) -> tuple[Tensor, Tensor, Tensor]:
     return torch.where(present[:, None, :, None], place, 0.0), spin, present
 
 
-def draw_factors(world: World, split: str, n: int, seed: int = 0) -> dict[str, Tensor]:
-    """All factors of the first n images or clips of a split, float64 and int64; (n, K, ...) where there are K
-    toys.
+def times(world: World) -> Tensor:
+    """When the frames of a clip are taken, (T,) in [-0.5, 0.5]; a still is taken at 0."""
+    return (
+        torch.linspace(-0.5, 0.5, world.frames, dtype=torch.float64)
+        if world.frames > 1
+        else torch.zeros(1).double()
+    )
 
-    label, present, shape (uniforms behind the proportions), hue and colour (n, K, 4[, 3]) of the slots, yaw
-    from the
-    camera's azimuth, size; place; sun from the camera's azimuth; floor; camera. `load_toybox` says more.
+
+def draw_factors(world: World, split: str, n: int, seed: int = 0) -> dict[str, Tensor]:
+    """All factors of the first n images or clips of a split, float64 and int64; `load_toybox` says what they
+    are.
+
+    Here every toy's factor has a dimension for the K toys (1 in most worlds), and azimuths are from the
+    camera's.
     """
     draw, several, t = Draw(world, split, n, seed), world.toys[1] > 1, world.frames
     f: dict[str, Tensor] = {}
@@ -236,7 +243,7 @@ def draw_factors(world: World, split: str, n: int, seed: int = 0) -> dict[str, T
         slack = 1 - f["size"]  # the toy's box stays inside the image
         f["place"] = slack * draw.between("place", -1, 1, 2)  # (n, 2)
     tilt = [math.radians(v) for v in world.elevation]
-    time = torch.linspace(-0.5, 0.5, t, dtype=torch.float64) if t > 1 else torch.zeros(1, dtype=torch.float64)
+    time = times(world)
     drift = draw.between("camera-motion", -1, 1, 3) * (t > 1)
     # (n, T)
     f["camera_azimuth"] = draw.between("camera-azimuth", -math.pi, math.pi) + 0.7 * drift[:, :1] * time
@@ -272,172 +279,3 @@ def draw_factors(world: World, split: str, n: int, seed: int = 0) -> dict[str, T
     f["sky_hue"] = draw.between("sky-hue", 0.45, 0.7)
     f["sky_value"] = draw.between("sky-value", 0.85, 1.0)
     return f
-
-
-def camera(eye: Tensor, target: Tensor, roll: Tensor, azimuth: Tensor) -> Tensor:
-    """Right, down and forward unit vectors as the columns of (N, 3, 3), for a camera at `eye` looking at
-    `target`."""
-    forward = torch.nn.functional.normalize(target - eye, dim=-1)
-    right = torch.stack([-azimuth.sin(), azimuth.cos(), torch.zeros_like(azimuth)], -1)
-    down = torch.linalg.cross(forward, right)
-    c, s = roll.cos().unsqueeze(-1), roll.sin().unsqueeze(-1)
-    return torch.stack([c * right + s * down, c * down - s * right, forward], -1)
-
-
-OUTLINE = 60  # points that `outline` puts on each part
-
-
-def outline(parts: Parts) -> Tensor:
-    """Points about the parts' surfaces, (N, P * OUTLINE, 3): 5 levels of 12, enough to frame a toy to a few
-    per cent."""
-    turn = torch.arange(12) * (math.pi / 6)
-    z = torch.linspace(-1, 1, 5, dtype=torch.float64)
-    a, b, c, low = parts.shape.unsqueeze(-1).unbind(-2)  # (N, P, 1) each
-    level = low + (1 - low) * (z + 1) / 2  # (N, P, 5)
-    radius = 1.017 * (a + (b + c * level) * level).clamp(min=0).sqrt()
-    # (N, P, 5, 12, 3)
-    round_ = torch.stack(
-        [
-            radius.unsqueeze(-1) * turn.cos(),
-            radius.unsqueeze(-1) * turn.sin(),
-            level.unsqueeze(-1).expand(*level.shape, 12),
-        ],
-        -1,
-    )
-    corner = torch.tensor([[1, 1], [1, -1], [-1, 1], [-1, -1]] * 3, dtype=torch.float64)
-    wide = 1 + (parts.shape[..., None, :2] - 1) * (z.unsqueeze(-1) + 1) / 2  # (N, P, 5, 2)
-    boxed = torch.cat([wide.unsqueeze(-2) * corner, z.view(5, 1, 1).expand(*wide.shape[:2], 5, 12, 1)], -1)
-    local = torch.where(parts.box[..., None, None, None], boxed, round_).flatten(2, 3) * parts.half.unsqueeze(
-        -2
-    )
-    return (local @ parts.rotation.transpose(-1, -2) + parts.centre.unsqueeze(-2)).flatten(1, 2)
-
-
-def assemble(world: World, f: dict[str, Tensor]) -> tuple[Scene, dict[str, Tensor]]:
-    """Scenes of all images (clips: n * T, frame by frame), and the factors that follow from building them."""
-    n, k = f["label"].shape
-    t, several = world.frames, world.toys[1] > 1
-    azimuth = f["camera_azimuth"]  # (n, T)
-    toys, symmetry = build(f["label"].flatten() % len(CLASSES), f["shape"].flatten(0, 1))
-    toys = {name: v.unflatten(0, (n, 1, k)) for name, v in toys.items()}  # (n, 1, K, P, ...)
-    # (n, T, K) in the world
-    yaw = (f["yaw"] if several else f["yaw"].unsqueeze(1)) + azimuth.mean(1).view(n, 1, 1)
-    scale = f["size"].view(n, 1, k, 1) if several else torch.ones(n, 1, 1, 1, dtype=torch.float64)
-    turn = about("z", yaw).unsqueeze(-3)  # (n, T, K, 1, 3, 3)
-    centre = (turn @ (toys["centre"] * scale.unsqueeze(-1)).unsqueeze(-1)).squeeze(-1)  # (n, T, K, P, 3)
-    if several:
-        centre[..., :2] += f["place"].unsqueeze(-2)
-    p = toys["half"].shape[3]
-    present = (toys["present"] & f["present"].view(n, 1, k, 1)).expand(n, t, k, p)
-    colour = f["colour"].unsqueeze(1).expand(n, 1, k, 4, 3)
-    colour = colour.gather(3, toys["slot"].unsqueeze(-1).expand(n, 1, k, p, 3)).square()  # gamma 2 to linear
-    number = torch.arange(1, k + 1).view(1, 1, k, 1).expand(n, t, k, p)
-
-    def flat(v: Tensor) -> Tensor:  # (n, 1 or T, K, P, ...) -> (n * T, K * P, ...)
-        return v.expand(n, t, *v.shape[2:]).flatten(2, 3).flatten(0, 1)
-
-    parts = Parts(
-        flat(centre),
-        flat(turn @ toys["rotation"]),
-        flat(toys["half"] * scale.unsqueeze(-1)),
-        flat(toys["shape"]),
-        flat(toys["box"]),
-        flat(colour),
-        flat(toys["gloss"]),
-        flat(torch.where(present, number, 0)),
-    )
-    m = n * t
-
-    def each(v: Tensor) -> Tensor:  # (n, 1 or T, ...) -> (n * T, ...)
-        return v.expand(n, t, *v.shape[2:]).flatten(0, 1)
-
-    points, present = outline(parts), (parts.instance > 0).repeat_interleave(OUTLINE, 1)  # (m, Q, 3), (m, Q)
-
-    # camera: looks at the middle of the toy, or of the scene; zoom and shift then frame the toy
-    azimuth, elevation = each(azimuth), each(f["camera_elevation"])
-    away = torch.stack(
-        [azimuth.cos() * elevation.cos(), azimuth.sin() * elevation.cos(), elevation.sin()], -1
-    )
-    target = torch.zeros(m, 3, dtype=torch.float64)
-    target[:, 2] = 0.3 if several else 0.5
-    backwards = 1.5 if several else 1.0
-    eye = target + away * each(f["camera_distance"]).unsqueeze(-1) * backwards
-    axes = camera(eye, target, each(f["camera_roll"]), azimuth)
-    extra = {"symmetry": symmetry.view(n, k)}
-    if world.toys[1] == 1:
-        seen = (points - eye.unsqueeze(1)) @ axes  # (m, Q, 3) along right, down, forward
-        flat_ = seen[..., :2] / seen[..., 2:]
-        absent = ~present.unsqueeze(-1)
-        low, high = flat_.masked_fill(absent, 1e3).amin(1), flat_.masked_fill(absent, -1e3).amax(1)
-        zoom = 2 * f["size"] / (high - low).amax(1, keepdim=True)  # (m, 1)
-        shift = f["place"] - zoom * (low + high) / 2
-    else:
-        reach = 2.0 if several else 1.4
-        zoom = each(f["camera_distance"].mean(1, keepdim=True)).unsqueeze(-1) * backwards / reach
-        shift = torch.zeros(m, 2, dtype=torch.float64)
-    # (m, 3, 3)
-    view = torch.cat(
-        [axes[..., :2] / zoom.unsqueeze(-1), axes[..., 2:] - axes[..., :2] @ (shift / zoom).unsqueeze(-1)], -1
-    )
-    sun_azimuth = each(f["light_azimuth"] + f["camera_azimuth"].mean(1, keepdim=True))
-    sun_elevation = each(f["light_elevation"])
-    sun = torch.stack(
-        [
-            sun_azimuth.cos() * sun_elevation.cos(),
-            sun_azimuth.sin() * sun_elevation.cos(),
-            sun_elevation.sin(),
-        ],
-        -1,
-    )
-    strength = each(f["light_strength"])
-    light = torch.stack([strength * 1.1, 1.02 - 0.7 * strength, each(f["light_softness"])], -1)
-
-    # (m, K * Q[, 3]) -> (m, K, Q[, 3])
-    points, present = points.unflatten(1, (k, -1)), present.unflatten(1, (k, -1))
-    low = present & (points[..., 2] < 0.3)
-    weight = (low / low.sum(-1, keepdim=True).clamp(min=1)).unsqueeze(-1)
-    middle = (weight * points[..., :2]).sum(2)  # (m, K, 2)
-    spread = (points[..., :2] - middle.unsqueeze(2)) * weight.sqrt()
-    cover = spread.transpose(-1, -2) @ spread + 0.02 * torch.eye(2, dtype=torch.float64)  # (m, K, 2, 2)
-    inverse = torch.linalg.inv(cover) / 3.2
-    strength = torch.where(low.any(-1), world.contact, 0.0).unsqueeze(-1)
-    contact = torch.cat(
-        [middle, inverse[..., :1, 0], 2 * inverse[..., :1, 1], inverse[..., 1:, 1], strength], -1
-    )
-
-    pattern = torch.zeros(n, 17, dtype=torch.float64)
-    c, s = f["floor_angle"].cos(), f["floor_angle"].sin()
-    pattern[:, :4] = torch.cat([c, s, -s, c], 1) / f["floor_period"].repeat_interleave(2, 1)
-    weights = torch.tensor(list(PATTERNS.values()), dtype=torch.float64)[f["floor_kind"].squeeze(1)]
-    pattern[:, 4:8], pattern[:, 8], pattern[:, 9] = weights, 1.5, 0.03 * world.sky
-    pattern[:, 10:12] = f["floor_shift"]
-    c, s = f["dapple_angle"].cos(), f["dapple_angle"].sin()
-    pattern[:, 12:16] = torch.cat([c[:, :1], s[:, :1], c[:, 1:], s[:, 1:]], 1) / f[
-        "dapple_period"
-    ].repeat_interleave(2, 1)
-    pattern[:, 16:] = f["dapple"]
-    sky = rgb(f["sky_hue"], torch.tensor([[0.12, 0.5]], dtype=torch.float64), f["sky_value"])  # (n, 2, 3)
-
-    def per_image(v: Tensor) -> Tensor:  # (n, ...) -> (n * T, ...)
-        return v.repeat_interleave(t, 0)
-
-    scene = Scene(
-        parts,
-        eye,
-        view,
-        sun,
-        light,
-        contact,
-        per_image(f["floor_colour"].square()),
-        per_image(pattern),
-        per_image(sky.square()),
-    )
-    # present parts first, so that chunks can be cut short
-    order = (parts.instance == 0).long().argsort(dim=1, stable=True)
-    scene.parts = Parts(
-        **{
-            name: v.gather(1, order.view(m, -1, *[1] * (v.dim() - 2)).expand(v.shape))
-            for name, v in vars(parts).items()
-        }
-    )
-    return scene, extra
