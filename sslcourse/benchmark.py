@@ -140,17 +140,20 @@ def knn(repeats: int, vectors: int, device: torch.device) -> dict:
 def linear(repeats: int, vectors: int, device: torch.device) -> dict:
     from sklearn.linear_model import LogisticRegression
 
+    from sslcourse.evaluate.linear import L2
     from sslcourse.evaluate.logistic import fit_logistic
 
     x, y = features(vectors, 0, device)
     x_numpy, y_numpy = x.cpu().numpy(), y.cpu().numpy()
 
-    what = f"logistic regression, {vectors} x 512, 10 classes, C 1; peer: scikit-learn's, on the CPU"
-    return measure(
-        repeats, vectors, device, what,
-        partial(fit_logistic, x, y, 10, torch.tensor([1 / vectors])),
-        lambda: LogisticRegression(C=1.0, max_iter=500).fit(x_numpy, y_numpy),
-    )  # fmt: skip
+    strengths = torch.tensor(L2)
+    what = f"the probe's {len(L2)} strengths of L2, {vectors} x 512, 10 classes; peer: scikit-learn, one fit for each"
+
+    def peer():
+        for l2 in L2:
+            LogisticRegression(C=1 / (vectors * l2), max_iter=500).fit(x_numpy, y_numpy)
+
+    return measure(repeats, vectors, device, what, partial(fit_logistic, x, y, 10, strengths), peer)
 
 
 def render(world: str, repeats: int, count: int) -> dict:

@@ -50,10 +50,10 @@ class Recipe:
 
 LAPTOP = {
     "supervised": Recipe(epochs=8, batch=128, optimizer="adamw", lr=2e-3, weight_decay=0.01),
-    "rotnet": Recipe(epochs=8, batch=64, optimizer="adamw", lr=2e-3, weight_decay=0.01),
+    "rotnet": Recipe(epochs=6, batch=64, optimizer="adamw", lr=2e-3, weight_decay=0.01),
     "simclr": Recipe(
-        epochs=10, batch=128, optimizer="adamw", lr=2e-3, weight_decay=0.01,
-        arguments={"temperature": 0.2, "min_scale": 0.2},
+        epochs=16, batch=128, optimizer="adamw", lr=2e-3, weight_decay=0.01,
+        arguments={"temperature": 0.2, "min_scale": 0.3},
     ),
 }  # fmt: skip
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from sklearn.feature_selection import mutual_info_classif
 
-from sslcourse.data.toybox import CLASSES, WORLDS, load, load_toybox, render_world, trace
+from sslcourse.data.toybox import CLASSES, WORLDS, load, load_toybox, render_world, solids, trace
 from sslcourse.data.toybox.load import single
 from sslcourse.data.toybox.scene import assemble, outline
 from sslcourse.data.toybox.toys import BUILDERS, MAX_PARTS, SHAPE_DRAWS, build
@@ -96,7 +96,7 @@ def test_a_steep_ray_meets_only_one_nappe_of_a_cone():
     shape = torch.tensor([0.25, -0.5, 0.25, -1.0]).unsqueeze(1)
     for sign in (1.0, -1.0):  # through the base at z = -1, up or down, a quarter off the axis
         o, d = torch.tensor([[0.25], [0.0], [-5.0 * sign]]), torch.tensor([[1e-3], [0.0], [sign]])
-        near, far = trace.round_interval(o, d, shape)
+        near, far = solids.round_interval(o, d, shape)
         low, high = sorted((o[2] + t * d[2]).item() for t in (near, far))
         assert abs(low + 1) < 0.01 and abs(high - 0.5) < 0.02  # radius (1 - z) / 2 = 0.25 at z = 0.5
 

@@ -21,7 +21,7 @@ from sslcourse.data.toybox.trace import Parts, Scene, render
 from sslcourse.data.toybox.world import WORLDS, Draw, World, draw_factors
 from sslcourse.errors import UserError
 
-RENDERER = 1  # raise it whenever the same factors would give other bytes
+RENDERER = 2  # raise it whenever the same factors would give other bytes
 SPLITS = ("train", "val", "test")
 BLOCK = 512  # images or clips whose scenes are built at once
 CHUNK = 40 * 1024  # rays traced at once: what fits into the cores' caches

@@ -31,11 +31,11 @@ NATURAL_FLOOR = (0.1, 0.07, 0.3, 0.02, 0.55, 0.12, 0.62)  # hue of each pattern'
 # hues of the other slots less that of slot 0
 HARMONIES = torch.tensor(
     [
-        [0, 0.5, 0.08, 0.5],
-        [0, 0.33, 0.67, 0.33],
-        [0, 0.42, 0.58, 0.1],
-        [0, 0.12, 0.5, 0.6],
-        [0, 0.25, 0.5, 0.75],
+        [0, 0.5, 0.5, 0.08],
+        [0, 0.33, 0.36, 0.67],
+        [0, 0.42, 0.38, 0.1],
+        [0, 0.12, 0.16, 0.6],
+        [0, 0.25, 0.25, 0.75],
     ],
     dtype=torch.float64,
 )
@@ -55,10 +55,10 @@ class World:
     sky: bool = False
     elevation: tuple[float, float] = (27.0, 52.0)  # of the camera
     roll: float = 20.0  # largest camera roll
-    extent: tuple[float, float] = (0.62, 0.94)  # longest side of the toy's box over the image's side
-    contrast: tuple[float, float] = (0.0, 0.3)  # of the floor's two colours
+    extent: tuple[float, float] = (0.7, 0.97)  # longest side of the toy's box over the image's side
+    contrast: tuple[float, float] = (0.0, 0.08)  # of the floor's two colours
     period: tuple[float, float] = (0.45, 1.3)  # of the floor's pattern, world units
-    dapple: tuple[float, float] = (0.0, 0.5)  # strength of patches of light and shade on the floor
+    dapple: tuple[float, float] = (0.05, 0.3)  # strength of patches of light and shade on the floor
     sun: tuple[float, float] = (18.0, 58.0)  # elevation
     strength: tuple[float, float] = (0.4, 0.75)  # share of the sun in the light
     contact: float = 0.35
@@ -69,60 +69,23 @@ class World:
         return CLASSES if self.toys[1] else tuple(PATTERNS)[1:]
 
 
-WORLDS = {
-    w.name: w
-    for w in (
-        World("toybox", "one toy, every factor known"),
-        World("toybox-natural", "one toy, colours that go with the parts", natural=True),
-        World("toybox-above", "seen from the zenith with random roll", elevation=(90.0, 90.0), roll=180.0),
-        World(
-            "toybox-sky",
-            "a bright sky gives rotation away",
-            sky=True,
-            elevation=(4.0, 13.0),
-            roll=6.0,
-            extent=(0.5, 0.8),
-        ),
-        World(
-            "toybox-texture",
-            "textures without objects",
-            toys=(0, 0),
-            elevation=(90.0, 90.0),
-            roll=180.0,
-            contrast=(0.35, 0.8),
-        ),
-        World(
-            "toybox-patches",
-            "textured floor, sensor noise",
-            64,
-            (4_000, 500, 1_000),
-            contrast=(0.25, 0.6),
-            period=(0.22, 0.5),
-            noise=0.025,
-        ),
-        World(
-            "toybox-scenes",
-            "three to six toys",
-            64,
-            (4_000, 300, 500),
-            toys=(3, 6),
-            elevation=(26.0, 48.0),
-            roll=10.0,
-            dapple=(0.0, 0.25),
-        ),
-        World(
-            "toybox-video",
-            "clips of moving toys and camera",
-            64,
-            (800, 100, 100),
-            toys=(2, 4),
-            frames=8,
-            elevation=(28.0, 48.0),
-            roll=8.0,
-            dapple=(0.0, 0.25),
-        ),
-    )
-}
+# fmt: off
+WORLDS = {w.name: w for w in (
+    World("toybox", "one toy, every factor known"),
+    World("toybox-natural", "one toy, colours that go with the parts", natural=True, contrast=(0.08, 0.25)),
+    World("toybox-above", "seen from the zenith with random roll", elevation=(90.0, 90.0), roll=180.0),
+    World("toybox-sky", "a bright sky gives rotation away", sky=True, elevation=(4.0, 13.0), roll=6.0,
+          extent=(0.5, 0.8), contrast=(0.0, 0.3)),
+    World("toybox-texture", "textures without objects", toys=(0, 0), elevation=(90.0, 90.0), roll=180.0,
+          contrast=(0.35, 0.8), dapple=(0.0, 0.4)),
+    World("toybox-patches", "textured floor, sensor noise", 64, (4_000, 500, 1_000), extent=(0.62, 0.94),
+          contrast=(0.25, 0.6), period=(0.22, 0.5), dapple=(0.0, 0.4), noise=0.025),
+    World("toybox-scenes", "three to six toys", 64, (4_000, 300, 500), toys=(3, 6), elevation=(26.0, 48.0),
+          roll=10.0, contrast=(0.0, 0.25), dapple=(0.0, 0.25)),
+    World("toybox-video", "clips of moving toys and camera", 64, (800, 100, 100), toys=(2, 4), frames=8,
+          elevation=(28.0, 48.0), roll=8.0, contrast=(0.0, 0.25), dapple=(0.0, 0.25)),
+)}
+# fmt: on
 
 
 class Draw:
@@ -166,6 +129,10 @@ def palettes(draw: Draw, world: World, labels: Tensor) -> tuple[Tensor, Tensor]:
     hue = (base + HARMONIES[draw.choice("harmony", len(HARMONIES), k)] + 0.08 * jitter) % 1
     u, v = draw("saturation", k * 4).unflatten(1, (k, 4)), draw("value", k * 4).unflatten(1, (k, 4))
     saturation, value = 0.5 + 0.45 * u, 0.42 + 0.53 * v
+    saturation[:, :, 2], value[:, :, 2] = (
+        saturation[:, :, 1],
+        0.8 * value[:, :, 1],
+    )  # small parts: a shade of it
     bright = rgb(hue, saturation, value)[:, :, :2].mean((-1, -2)) > 0.45  # details are dark on bright toys
     saturation[:, :, 3] = 0.15 + 0.5 * u[:, :, 3]
     value[:, :, 3] = torch.where(bright, 0.1 + 0.2 * v[:, :, 3], 0.85 + 0.15 * v[:, :, 3])

@@ -60,9 +60,7 @@ class SimCLR(Method):
         super().__init__(encoder)
         self.temperature, self.dim, self.hidden, self.layers = temperature, dim, hidden, layers
         self.strength, self.grey, self.min_scale, self.blur = strength, grey, min_scale, blur
-        self.view = simclr_view(
-            None, strength, blur, min_scale, colour=strength > 0 or grey > 0, grey=grey
-        )
+        self.view = simclr_view(None, strength, blur, min_scale, colour=strength > 0 or grey > 0, grey=grey)
         self.projector = projection_head(encoder.dim, hidden or encoder.dim, dim, layers)
 
     def loss(
