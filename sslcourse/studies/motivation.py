@@ -9,8 +9,8 @@ from torch import Tensor
 
 from sslcourse import evaluate, load
 from sslcourse.data.images import Data
+from sslcourse.data.toybox import WORLDS, render_world
 from sslcourse.studies import trained
-from sslcourse.views import simclr_view
 
 
 def long_tail(labels: Tensor, most: int = 400, ratio: float = 100.0) -> Tensor:
@@ -20,12 +20,18 @@ def long_tail(labels: Tensor, most: int = 400, ratio: float = 100.0) -> Tensor:
     return torch.cat(keep)
 
 
-def discoloured(data: Data, seed: int = 0) -> Data:
-    """The same test toys under other light: every test image's colours strongly jittered."""
-    jitter = simclr_view(None, strength=1.5, min_scale=1.0, flip=False)
-    generator = torch.Generator(data.test.device).manual_seed(seed)
-    changed = jitter(data.test.floats(), generator).mul(255).round().to(torch.uint8)
-    return replace(data, name=f"{data.name}-discoloured", test=replace(data.test, images=changed))
+def changed(data: Data) -> Data:
+    """The same ten toys, met on other ground: a low camera, a low and harsh sun, patterned floors."""
+    other = replace(
+        WORLDS["toybox"],
+        elevation=(8.0, 22.0),
+        sun=(5.0, 15.0),
+        strength=(0.75, 0.95),
+        contrast=(0.3, 0.6),
+        dapple=(0.5, 1.0),
+    )
+    test = render_world(other, "test", len(data.test)).to(data.test.device)
+    return replace(data, name=f"{data.name}-changed", test=test)
 
 
 def study(seed: int):
@@ -33,7 +39,7 @@ def study(seed: int):
     run = trained("simclr", data, seed)
     tail = replace(data, train=data.train[long_tail(data.train.labels)])
     tenth = replace(data, train=data.train[evaluate.subset(data.train.labels, fraction=0.1, seed=seed)])
-    worlds = {"balanced": tenth, "long tail": tail, "changed after training": discoloured(tenth, seed)}
+    worlds = {"balanced": tenth, "long tail": tail, "changed after training": changed(tenth)}
     for name, world in worlds.items():
         frozen = evaluate.linear(run.encoder, world, seed=seed, beside_random=False)
         scratch = evaluate.finetune(
