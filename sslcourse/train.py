@@ -8,7 +8,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -19,15 +19,15 @@ from lightning_fabric import Fabric
 from lightning_fabric.strategies import DDPStrategy
 from torch import Tensor
 
-from sslcourse import checkpoint, nets, recipes
+from sslcourse import checkpoint, recipes
 from sslcourse.data.images import Data, ImageSet, pick_device
 from sslcourse.errors import UserError
 from sslcourse.methods import METHODS
 from sslcourse.methods.method import Method
-from sslcourse.nets import Encoder
 from sslcourse.nets.world import with_global_batch_norm
 from sslcourse.progress import progress
 from sslcourse.recipes import Recipe
+from sslcourse.runs import Run, build, read_history, refuse_differences
 
 PRECISIONS = {"32": "32-true", "64": "64-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 SAVE_SECONDS = 300.0  # long epochs are also saved this often
@@ -35,89 +35,6 @@ SAVE_SECONDS = 300.0  # long epochs are also saved this often
 
 class Diverged(RuntimeError):
     """The loss stopped being finite. What was saved before stands."""
-
-
-@dataclass
-class Run:
-    """A finished (or saved) training: its method, the encoder that is kept, and a line of history per epoch."""
-
-    method: Method
-    config: dict
-    history: list[dict] = field(default_factory=list)
-
-    @property
-    def encoder(self) -> Encoder:
-        return self.method.kept
-
-    @property
-    def seconds(self) -> float:
-        """Seconds of training, without `on_epoch`."""
-        return sum(line["seconds"] for line in self.history)
-
-    def save(self, folder: str | Path) -> Path:
-        """`config.json`, `history.jsonl` and `model.safetensors`, each written beside and renamed."""
-        folder = Path(folder)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            checkpoint.write_text(folder / "config.json", json.dumps(self.config, indent=1))
-            checkpoint.write_text(
-                folder / "history.jsonl", "".join(json.dumps(line) + "\n" for line in self.history)
-            )
-            checkpoint.write_tensors(folder / "model.safetensors", self.method.state_dict())
-        except OSError as error:
-            raise UserError(
-                f"cannot save to {folder}: {error.strerror or error}; what was saved before is intact"
-            ) from error
-        return folder
-
-    @classmethod
-    def load(cls, folder: str | Path, device: str = "auto", method: Method | None = None) -> Run:
-        """What `save` wrote. A method that is not in METHODS must be built by the caller and given as `method`."""
-        folder = Path(folder)
-        config = read_config(folder)
-        if not (folder / "model.safetensors").exists():
-            raise UserError(
-                f"{folder} holds no model.safetensors: the run was stopped before its first save; pretrain again"
-            )
-        method = build_saved(config, folder) if method is None else method
-        checkpoint.load_into(method, checkpoint.read_tensors(folder / "model.safetensors")[0], folder)
-        method.progress = 1.0
-        method.to(pick_device(device), memory_format=torch.channels_last).eval()
-        return cls(method, config, read_history(folder))
-
-
-def read_config(folder: Path) -> dict:
-    try:
-        return json.loads((folder / "config.json").read_text())
-    except FileNotFoundError:
-        raise UserError(
-            f"{folder} is not a run: it has no config.json; make one with `sslcourse pretrain METHOD --out {folder}`"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"{folder / 'config.json'} cannot be read: {error}; delete the folder and train again"
-        ) from None
-
-
-def read_history(folder: Path) -> list[dict]:
-    path = folder / "history.jsonl"
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-
-def build(name: str, data: Data, recipe: Recipe) -> Method:
-    """The method `name` and its encoder, freshly initialised from torch's global generator."""
-    if name not in METHODS:
-        raise UserError(f"no method {name!r}; `sslcourse methods` lists them: {', '.join(METHODS)}")
-    encoder = nets.encoder(recipe.encoder, data.size, **recipe.encoder_arguments)
-    return METHODS[name](encoder, **{**METHODS[name].arguments_from(data), **recipe.arguments})
-
-
-def build_saved(config: dict, folder: Path) -> Method:
-    if config["method"] not in METHODS or not config["encoder"]:
-        raise UserError(
-            f"{folder} was made by {config['method']!r}, which sslcourse cannot build: pass Run.load(..., method=yours)"
-        )
-    return METHODS[config["method"]](nets.encoder(**config["encoder"]), **config["arguments"])
 
 
 def make_optimizer(method: Method, recipe: Recipe) -> torch.optim.Optimizer:
@@ -396,18 +313,6 @@ class Loop:
         self.step, self.sums, self.seconds = saved["step"], saved["sums"], saved["seconds"]
         self.history[:] = [line for line in read_history(self.out) if line["step"] <= self.step]
         return True
-
-
-def refuse_differences(saved: dict, asked: dict, out: Path) -> None:
-    flat = [
-        {**c, **{f"recipe.{k}": v for k, v in c["recipe"].items()}, "recipe": None} for c in (saved, asked)
-    ]
-    for name in flat[0].keys() | flat[1].keys():
-        was, now = (c.get(name) for c in flat)
-        if was != now:
-            raise UserError(
-                f"{out} holds a run with {name} = {was!r}, and {now!r} was asked for: choose another --out, or the same settings"
-            )
 
 
 @contextmanager

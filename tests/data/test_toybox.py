@@ -165,7 +165,7 @@ def test_seeds_splits_and_worlds_differ():
         assert not torch.equal(a, draw_factors(WORLDS[world], split, 10, seed)["yaw"])
 
 
-FACTORS = "FACTORS-CHECKSUM"
+FACTORS = "91e4f8583af9b26d"
 
 
 def test_factors_are_golden():
@@ -178,12 +178,16 @@ def test_factors_are_golden():
 
 
 def test_pixels_are_golden(forty):
-    """Eight block means of three images, up to what another CPU's rounding may change."""
+    """Four block means of three images, up to what another CPU's rounding may change."""
     means = torch.nn.functional.avg_pool2d(forty.floats([0, 1, 2]), 16).flatten(1)[:, ::3]
     torch.testing.assert_close(means, torch.tensor(PIXELS), atol=0.004, rtol=0)
 
 
-PIXELS = []
+PIXELS = [
+    [0.4017, 0.3865, 0.4746, 0.5467],
+    [0.4838, 0.4505, 0.5367, 0.6381],
+    [0.3834, 0.3589, 0.4989, 0.3555],
+]
 
 
 # --- factors ---

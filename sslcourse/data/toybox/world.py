@@ -61,7 +61,7 @@ class World:
     dapple: tuple[float, float] = (0.05, 0.3)  # strength of patches of light and shade on the floor
     sun: tuple[float, float] = (18.0, 58.0)  # elevation
     strength: tuple[float, float] = (0.4, 0.75)  # share of the sun in the light
-    contact: float = 0.35
+    contact: float = 0.22
     noise: float = 0.0  # standard deviation of sensor noise, images in [0, 1]
 
     @property
