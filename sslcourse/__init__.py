@@ -24,8 +24,9 @@ _NAMES = {
     "UserError": "sslcourse.errors",
 }
 _MODULES = (
-    "data", "views", "nets", "methods", "train", "recipes", "evaluate", "shortcuts", "lesson", "plots", "widgets", "course", "benchmark",
-)  # fmt: skip
+    *("data", "views", "nets", "methods", "train", "recipes", "evaluate", "shortcuts", "studies"),
+    *("lesson", "plots", "widgets", "course", "benchmark", "doctor", "talk"),
+)
 
 __all__ = [*_NAMES, *_MODULES]
 

@@ -79,7 +79,7 @@ def study(seed: int):
         }
     for world in ("toybox", "toybox-above", "toybox-sky"):
         other = load(world)
-        run = trained("rotnet", other, seed)
+        run = trained("rotnet", other, seed, epochs=None if world == "toybox" else 3)
         value = pretext_accuracy(run.method, other.test.floats())
         yield {
             "method": "rotnet",

@@ -24,7 +24,7 @@ from sslcourse.errors import UserError
 RENDERER = 2  # raise it whenever the same factors would give other bytes
 SPLITS = ("train", "val", "test")
 BLOCK = 512  # images or clips whose scenes are built at once
-CHUNK = 40 * 1024  # rays traced at once: what fits into the cores' caches
+CHUNK = 36 * 1024  # rays traced at once: what fits into the cores' caches
 
 
 def load_toybox(
