@@ -26,10 +26,20 @@ STUDIES = {
 }
 
 
-def trained(method: str, data: Data, seed: int, *, epochs: int | None = None, **arguments) -> train.Run:
-    """A run of the laptop recipe, from the cache if the same was trained before on the same images."""
+def trained(
+    method: str, data: Data, seed: int, *, epochs: int | None = None, encoder: dict | None = None, **arguments
+) -> train.Run:
+    """A run of the laptop recipe, from the cache if the same was trained before on the same images.
+
+    encoder: arguments of its network; arguments: of the method.
+    """
     recipe = recipes.recipe(method, data.name, "laptop")
-    recipe = replace(recipe, arguments={**recipe.arguments, **arguments}, epochs=epochs or recipe.epochs)
+    recipe = replace(
+        recipe,
+        arguments={**recipe.arguments, **arguments},
+        epochs=epochs or recipe.epochs,
+        encoder_arguments=encoder or {},
+    )
     told = json.dumps([method, seed, asdict(recipe), len(data.train)], sort_keys=True).encode()
     told += data.train.images[:: max(1, len(data.train) // 64)].cpu().numpy().tobytes()
     out = cache_dir() / "runs" / f"{method}-{data.name}-{seed}-{hashlib.sha256(told).hexdigest()[:12]}"

@@ -42,36 +42,32 @@ def study(seed: int):
     torch.manual_seed(seed)
     rotnet, simclr = trained("rotnet", data, seed), trained("simclr", data, seed)
     epochs = rotnet.config["recipe"]["epochs"]
-    one = trained("rotnet", data, seed, epochs=4 * epochs, all_four=False)  # as many turned images in all
     runs = {
         "random": nets.encoder("small"),
         "rotnet": rotnet.encoder,
-        "one turn": one.encoder,
+        "one turn, same epochs": trained("rotnet", data, seed, epochs=epochs, all_four=False).encoder,
+        "one turn, same compute": trained("rotnet", data, seed, epochs=4 * epochs, all_four=False).encoder,
         "simclr": simclr.encoder,
     }
+
+    def probe(encoder, data: Data, **options) -> float:
+        return evaluate.linear(encoder, data, seed=seed, beside_random=False, **options).value
 
     def row(method: str, what: str, value: float, **more) -> dict:
         return {"method": method, "protocol": what, "value": value, **more}
 
+    deeper = trained("rotnet", data, seed, encoder={"blocks": (1, 1, 1, 1)}).encoder
+    for layer in ("stage1", "stage2", "stage3", "stage4"):
+        yield row("rotnet, four stages", "linear", probe(deeper, data, layer=layer), layer=layer)
     for name, encoder in runs.items():
         for layer in ("stage1", "stage2", "stage3"):
-            yield row(
-                name,
-                "linear",
-                evaluate.linear(encoder, data, layer=layer, seed=seed, beside_random=False).value,
-                layer=layer,
-            )
-        yield row(
-            name, "turned", evaluate.linear(encoder, turned(data, seed), seed=seed, beside_random=False).value
-        )
-        yield row(
-            name, "pair", evaluate.linear(encoder, only(data, PAIR), seed=seed, beside_random=False).value
-        )
-        yield row(
-            name,
-            "finetune",
-            evaluate.finetune(encoder, data, fraction=0.05, seed=seed, beside_random=False).value,
-        )
+            yield row(name, "linear", probe(encoder, data, layer=layer), layer=layer)
+    for name in ("random", "rotnet", "simclr"):
+        encoder = runs[name]
+        yield row(name, "turned", probe(encoder, turned(data, seed)))
+        yield row(name, "pair", probe(encoder, only(data, PAIR)))
+        tuned = evaluate.finetune(encoder, data, fraction=0.05, seed=seed, beside_random=False)
+        yield row(name, "finetune", tuned.value)
     for world in ("toybox", "toybox-above", "toybox-sky"):
         other = load(world)
         run = trained("rotnet", other, seed, epochs=None if world == "toybox" else 3)
@@ -80,18 +76,18 @@ def study(seed: int):
             yield row(
                 "rotnet",
                 "probe",
-                evaluate.linear(run.encoder, other, seed=seed, beside_random=False).value,
+                probe(run.encoder, other),
                 data=world,
             )
             yield row(
                 "random",
                 "probe",
-                evaluate.linear(runs["random"], other, seed=seed, beside_random=False).value,
+                probe(runs["random"], other),
                 data=world,
             )
             yield row(
                 "rotnet",
                 "probe on toybox",
-                evaluate.linear(run.encoder, data, seed=seed, beside_random=False).value,
+                probe(run.encoder, data),
                 data=world,
             )
