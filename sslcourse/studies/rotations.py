@@ -8,6 +8,7 @@ import torch
 
 from sslcourse import evaluate, load, nets
 from sslcourse.data.images import Data
+from sslcourse.evaluate.features import Layer
 from sslcourse.studies import trained
 from sslcourse.studies.foundation import pretext_accuracy
 from sslcourse.views import rotate90
@@ -37,6 +38,20 @@ def turned(data: Data, seed: int) -> Data:
     )
 
 
+def few_components(encoder, data: Data, layer: str, k: int = 32) -> float:
+    """A linear probe of the first k principal components of a stage, so that wide stages have no advantage."""
+    stage = Layer(encoder, layer)
+    train, test = evaluate.standardise(*(evaluate.extract(stage, part) for part in (data.train, data.test)))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        axes = torch.pca_lowrank(train, q=k, niter=4)[2]  # (D, k)
+    weights, bias = evaluate.fit_logistic(
+        train @ axes, data.train.labels, len(data.classes), torch.tensor([1e-3])
+    )
+    guess = (test @ axes @ weights[0] + bias[0]).argmax(1)
+    return (guess == data.test.labels).float().mean().item()
+
+
 def study(seed: int):
     data = load("toybox")
     torch.manual_seed(seed)
@@ -59,6 +74,7 @@ def study(seed: int):
     deeper = trained("rotnet", data, seed, encoder={"blocks": (1, 1, 1, 1)}).encoder
     for layer in ("stage1", "stage2", "stage3", "stage4"):
         yield row("rotnet, four stages", "linear", probe(deeper, data, layer=layer), layer=layer)
+        yield row("rotnet, four stages", "32 components", few_components(deeper, data, layer), layer=layer)
     for name, encoder in runs.items():
         for layer in ("stage1", "stage2", "stage3"):
             yield row(name, "linear", probe(encoder, data, layer=layer), layer=layer)
