@@ -41,8 +41,8 @@ def examine() -> list[dict]:
 
     import torch
 
-    add("cores", torch.get_num_threads() >= 2, f"{os.cpu_count()} cores, {torch.get_num_threads()} threads",
-        "lessons are timed for two cores; with one they take twice as long")  # fmt: skip
+    slow = " (lessons are timed for two: expect twice their minutes)" if torch.get_num_threads() < 2 else ""
+    add("cores", True, f"{os.cpu_count()} cores, {torch.get_num_threads()} threads{slow}", "")
     device = pick_device()
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     add(

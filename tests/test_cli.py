@@ -152,7 +152,10 @@ def test_mistakes_are_one_line_and_status_two(folder, run_folder, tmp_path, caps
 
 
 def test_failures_have_status_one(capsys, monkeypatch):
-    monkeypatch.setattr(cli, "methods", lambda a: 1 / 0)
+    def methods(a):
+        return 1 / 0
+
+    monkeypatch.setattr(cli, "methods", methods)
     with pytest.raises(SystemExit) as stop:
         cli.main(["methods"])
     assert stop.value.code == 1 and "ZeroDivisionError" in capsys.readouterr().err
