@@ -36,21 +36,29 @@ def changed(data: Data) -> Data:
 
 def study(seed: int):
     data = load("toybox")
-    run = trained("simclr", data, seed)
+    encoders = {method: trained(method, data, seed).encoder for method in ("simclr", "rotnet")}
     tail = replace(data, train=data.train[long_tail(data.train.labels)])
     tenth = replace(data, train=data.train[evaluate.subset(data.train.labels, fraction=0.1, seed=seed)])
-    worlds = {"balanced": tenth, "long tail": tail, "changed after training": changed(tenth)}
+    after = changed(tenth)
+    # the first half of the new world's images with their labels, to ask whether the class is still in the features
+    there = replace(after, train=after.test[:1000], test=after.test[1000:])
+    worlds = {
+        "balanced": tenth,
+        "long tail": tail,
+        "changed after training": after,
+        "changed, labelled anew": there,
+    }
     for name, world in worlds.items():
-        frozen = evaluate.linear(run.encoder, world, seed=seed, beside_random=False)
-        scratch = evaluate.finetune(
-            run.encoder, world, epochs=32, seed=seed, scratch=True, beside_random=False
-        )
-        for method, score in (("frozen", frozen), ("scratch", scratch)):
+        scores = {
+            f"frozen {method}": evaluate.linear(encoder, world, seed=seed, beside_random=False)
+            for method, encoder in encoders.items()
+        }
+        if name != "changed, labelled anew":
+            scores["scratch"] = evaluate.finetune(
+                encoders["simclr"], world, epochs=32, seed=seed, scratch=True, beside_random=False
+            )
+        for method, score in scores.items():
             yield {
-                "method": method,
-                "data": name,
-                "protocol": score.protocol,
-                "value": score.value,
-                "n_train": score.n_train,
-                "seconds": score.seconds,
-            }
+                "method": method, "data": name, "protocol": score.protocol, "value": score.value,
+                "n_train": score.n_train, "seconds": score.seconds,
+            }  # fmt: skip
