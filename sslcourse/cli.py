@@ -118,20 +118,25 @@ def embed(a) -> tuple[dict, str]:
     import torch
 
     from sslcourse.checkpoint import write_atomically
+    from sslcourse.data import load_images, pick_device
     from sslcourse.evaluate import extract
     from sslcourse.train import Run
 
     run = Run.load(a.dir, device=a.device)
     if a.size is None:
         a.size = run.config["size"]
-    sets = load(a)
-    splits = [s for s in (sets.train, sets.val, sets.test) if len(s)]
-    features = torch.cat([extract(run.encoder, s, device=a.device).cpu() for s in splits]).numpy()
-    paths = [path for s in splits for path in (s.paths or [""] * len(s))]
+    if a.data.startswith("folder:"):
+        path = a.data.removeprefix("folder:")
+        parts = [load_images(path, size=a.size, device=pick_device(a.device), skip_corrupt=a.skip_corrupt)]
+    else:
+        data = load(a)
+        parts = [data.train, data.val, data.test]
+    features = torch.cat([extract(run.encoder, part, device=a.device).cpu() for part in parts]).numpy()
+    paths = [path for part in parts for path in (part.paths or [""] * len(part))]
     arrays = {"features": features, "paths": np.array(paths)}
-    if sets.train.labels is not None:
-        labels = torch.cat([s.labels.cpu() for s in splits]).numpy()
-        arrays |= {"labels": labels, "classes": np.array(sets.classes)}
+    if parts[0].labels is not None:
+        labels = torch.cat([part.labels.cpu() for part in parts]).numpy()
+        arrays |= {"labels": labels, "classes": np.array(parts[0].classes)}
 
     def write(beside: Path) -> None:
         with open(beside, "wb") as file:
