@@ -114,7 +114,9 @@ def play_rotation(run, images: Tensor) -> None:
     def draw(image: int, angle: int) -> Figure:
         return rotation_belief(run, images[image], angle)
 
-    play(draw, image=list(range(len(images))), angle=(0, 345, 15))
+    from ipywidgets import IntSlider
+
+    play(draw, image=list(range(len(images))), angle=IntSlider(90, 0, 345, 15))
 
 
 def turn_hue(colours: Tensor, turn: float) -> Tensor:
