@@ -50,10 +50,14 @@ class Recipe:
 
 LAPTOP = {
     "supervised": Recipe(epochs=8, batch=128, optimizer="adamw", lr=2e-3, weight_decay=0.01),
-    "rotnet": Recipe(epochs=6, batch=64, optimizer="adamw", lr=2e-3, weight_decay=0.01),
+    "rotnet": Recipe(
+        epochs=6, batch=64, optimizer="adamw", lr=2e-3, weight_decay=0.01,
+        measured="toybox: linear probe 0.821 +- 0.012, three seeds; 75 s on two cores",
+    ),
     "simclr": Recipe(
         epochs=16, batch=128, optimizer="adamw", lr=2e-3, weight_decay=0.01,
         arguments={"temperature": 0.2, "min_scale": 0.3},
+        measured="toybox: linear probe 0.692 +- 0.006, three seeds; 2 minutes on two cores",
     ),
 }  # fmt: skip
 

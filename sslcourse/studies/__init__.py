@@ -40,7 +40,9 @@ def trained(
         epochs=epochs or recipe.epochs,
         encoder_arguments=encoder or {},
     )
-    told = json.dumps([method, seed, asdict(recipe), len(data.train)], sort_keys=True).encode()
+    told = json.dumps(
+        [method, seed, asdict(replace(recipe, measured="")), len(data.train)], sort_keys=True
+    ).encode()
     told += data.train.images[:: max(1, len(data.train) // 64)].cpu().numpy().tobytes()
     out = cache_dir() / "runs" / f"{method}-{data.name}-{seed}-{hashlib.sha256(told).hexdigest()[:12]}"
     return train.pretrain(method, data, recipe=recipe, out=out, seed=seed)
