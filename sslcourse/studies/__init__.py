@@ -16,7 +16,6 @@ from dataclasses import asdict, replace
 from sslcourse import recipes, train
 from sslcourse.data.images import Data, cache_dir
 from sslcourse.errors import UserError
-from sslcourse.methods.method import Method
 
 STUDIES = {
     "foundation": "sslcourse.studies.foundation",
@@ -78,4 +77,4 @@ def pick(rows: list[dict], key: str = "value", **wanted) -> list:
     return [row[key] for row in sorted(found, key=lambda row: row["seed"])]
 
 
-__all__ = ["STUDIES", "Method", "pick", "record", "trained"]
+__all__ = ["STUDIES", "pick", "record", "trained"]
