@@ -11,6 +11,11 @@ Everything is imported when it is first used, so that the command answers at onc
 from __future__ import annotations
 
 import importlib
+import os
+
+# Threads that wait for one another sleep. By default they spin, which gains little on an idle machine and, as soon as
+# another program wants a core, makes training several times slower. Read when torch is first imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 __version__ = "0.1.0"
 

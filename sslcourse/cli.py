@@ -172,6 +172,24 @@ def record(a) -> tuple[list, str]:
     return rows, f"{len(rows)} rows in data/results/{a.study}.json"
 
 
+def shortcuts(a) -> tuple[list, str]:
+    from sslcourse.shortcuts import SHORTCUTS, run
+
+    if not a.names:
+        rows = [
+            {"name": s.name, "leak": s.warns, "task": s.task, "chance": s.chance, "control": s.control_name,
+             "variants": [v.name for v in s.variants]} for s in SHORTCUTS.values()
+        ]  # fmt: skip
+        return rows, table(rows, ["name", "leak", "control"])
+    unknown = [name for name in a.names if name not in SHORTCUTS]
+    if unknown:
+        raise UserError(f"no shortcut {unknown[0]!r}: choose from {', '.join(SHORTCUTS)}")
+    rows = [row for name in a.names for seed in a.seeds for row in run(name, seed, device=a.device)]
+    columns = ["shortcut", "variant", "kind", "pretext_accuracy", "control_accuracy", "chance", "probe_accuracy",
+               "random_probe", "seed", "seconds"]  # fmt: skip
+    return rows, table(rows, columns)
+
+
 def benchmark(a) -> tuple[list, str]:
     from sslcourse.benchmark import run_benchmark
 
@@ -278,8 +296,16 @@ def parser() -> argparse.ArgumentParser:
         help="where the figure goes (default: build)",
     )
     p = verb(record, "run a long experiment and write its record, which the lessons plot")
-    p.add_argument("study", metavar="STUDY", help="foundation, labels, motivation, rotations")
+    p.add_argument(
+        "study", metavar="STUDY", help="a name such as labels or shortcut_gap; a wrong one lists all"
+    )
     p.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], metavar="N")
+    p = verb(
+        shortcuts, "list the leaks a pretext task can have, or run some: leaky and cured, with a control"
+    )
+    p.add_argument("names", nargs="*", metavar="NAME", help="those to run (default: list all)")
+    p.add_argument("--seeds", nargs="+", type=int, default=[0], metavar="N")
+    p.add_argument("--device", default="auto", metavar="D", help="auto (default), cpu, cuda, cuda:N, mps")
     p = verb(benchmark, "this machine, side by side with lightly")
     p.add_argument("--rows", nargs="+", metavar="NAME", help="default: all rows")
     verb(doctor, "is this environment able to run the course")

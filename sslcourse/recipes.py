@@ -54,6 +54,50 @@ LAPTOP = {
         epochs=6, batch=64, optimizer="adamw", lr=2e-3, weight_decay=0.01,
         measured="toybox: linear probe 0.821 +- 0.012, three seeds; 75 s on two cores",
     ),
+    "context": Recipe(
+        epochs=6, batch=32, optimizer="adamw", lr=2e-3, weight_decay=0.01,
+        arguments={"colours": "keep", "min_area": 0.6, "grids": 1, "hidden": 256},
+        measured="toybox-patches: linear probe on val 0.354 (random init 0.234), seed 0; 61 s on one core",
+    ),
+    "jigsaw": Recipe(
+        epochs=8, batch=32, optimizer="adamw", lr=2e-3, weight_decay=0.01,
+        arguments={"permutations": 24, "channels": 1, "tower": 64, "hidden": 256},
+        measured="toybox-patches: linear probe on val 0.416 (random init 0.234), seed 0; 62 s on one core",
+    ),
+    "counting": Recipe(
+        epochs=8, batch=64, optimizer="adamw", lr=1e-3, weight_decay=0.01,
+        arguments={"counts": 128, "hidden": 256},
+        measured="toybox-patches: linear probe on val 0.400 (random init 0.234), seed 0; 87 s on one core",
+    ),
+    "context_encoder": Recipe(
+        encoder_arguments={"stem_stride": 2}, epochs=4, batch=64, optimizer="adamw", lr=2e-3, weight_decay=0.01,
+        arguments={"region": "random", "adversarial": 0.0},
+    ),
+    "egomotion": Recipe(
+        epochs=16, batch=32, optimizer="adamw", lr=2e-3, weight_decay=0.01, arguments={"seen": 4},
+    ),
+    "tracking": Recipe(
+        epochs=12, batch=64, optimizer="adamw", lr=2e-3, weight_decay=0.01,
+    ),
+    "colorization": Recipe(
+        epochs=4, batch=64, optimizer="adamw", lr=2e-3, weight_decay=0.01,
+        arguments={"step": 20, "sigma": 10.0},
+        measured="toybox-natural, val: linear probe 0.949 (random init 0.711), k-NN 0.920 (0.668); seed 0",
+    ),
+    "split_brain": Recipe(
+        epochs=4, batch=64, optimizer="adamw", lr=2e-3, weight_decay=0.01,
+        arguments={"step": 20},
+        measured="toybox-natural, val: linear probe 0.967 (random init 0.829), k-NN 0.887 (0.704); seed 0",
+    ),
+    "color_proxy": Recipe(
+        epochs=4, batch=64, optimizer="adamw", lr=2e-3, weight_decay=0.01,
+        arguments={"bins": 8},
+        measured="toybox-natural, val: linear probe 0.937 (random init 0.669), k-NN 0.924 (0.611); seed 0",
+    ),
+    "video_color": Recipe(
+        epochs=6, batch=32, optimizer="adamw", lr=2e-3, weight_decay=0.01,
+        measured="toybox-video val: mean J of propagated masks 0.63 (copying the first frame: 0.33), seed 0",
+    ),
     "simclr": Recipe(
         epochs=16, batch=128, optimizer="adamw", lr=2e-3, weight_decay=0.01,
         arguments={"temperature": 0.2, "min_scale": 0.3},
@@ -65,6 +109,20 @@ LAPTOP = {
 GPU = {
     "supervised": Recipe("resnet18", epochs=100, batch=128, lr=0.1, warmup=5),
     "rotnet": Recipe("resnet18", epochs=100, batch=128, lr=0.1, warmup=5),
+    "context_encoder": Recipe(
+        "resnet18", epochs=100, batch=128, optimizer="adamw", lr=2e-3, weight_decay=0.01, warmup=5,
+        arguments={"region": "random", "adversarial": 0.0},
+    ),
+    "egomotion": Recipe("resnet18", epochs=200, batch=64, optimizer="adamw", lr=1e-3, weight_decay=0.01, warmup=5),
+    "tracking": Recipe("resnet18", epochs=200, batch=64, optimizer="adamw", lr=1e-3, weight_decay=0.01, warmup=5),
+    **{
+        name: Recipe("resnet18", epochs=100, batch=128, optimizer="adamw", lr=1e-3, weight_decay=1e-3, warmup=5)
+        for name in ("colorization", "split_brain", "color_proxy")
+    },
+    "video_color": Recipe("resnet18", epochs=200, batch=32, optimizer="adamw", lr=1e-3, weight_decay=0.01, warmup=5),
+    "context": Recipe("resnet18", epochs=100, batch=128, optimizer="adamw", lr=1e-3, weight_decay=0.01, warmup=5),
+    "jigsaw": Recipe("resnet18", epochs=100, batch=128, optimizer="adamw", lr=1e-3, weight_decay=0.01, warmup=5),
+    "counting": Recipe("resnet18", epochs=100, batch=128, optimizer="adamw", lr=1e-4, weight_decay=0.01, warmup=5),
     "simclr": Recipe(
         "resnet18", epochs=200, batch=512, optimizer="sgd", lr=0.6, weight_decay=1e-4, warmup=10,
         arguments={"temperature": 0.2},

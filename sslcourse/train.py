@@ -22,6 +22,7 @@ from torch import Tensor
 from sslcourse import checkpoint, recipes
 from sslcourse.data.images import Data, ImageSet, pick_device
 from sslcourse.errors import UserError
+from sslcourse.memory import keep_freed_memory
 from sslcourse.methods import METHODS
 from sslcourse.methods.method import Method
 from sslcourse.nets.world import with_global_batch_norm
@@ -338,6 +339,19 @@ def gentle_interrupt(loop: Loop) -> Iterator[None]:
         signal.signal(signal.SIGINT, previous)
 
 
+def refuse_mismatch(method: str | Method, data: Data) -> None:
+    """One line if a method that learns from clips gets images, or the other way round."""
+    method = METHODS.get(method) if isinstance(method, str) else method  # an unknown name: `build` will say
+    clips = getattr(data.train, "images", None)
+    if method is None or clips is None or method.clips == (clips.ndim == 5):
+        return
+    if method.clips:
+        raise UserError(
+            f"{method.name} learns from clips (N, T, 3, H, W) and {data.name} is images: use toybox-video"
+        )
+    raise UserError(f"{method.name} learns from images (N, 3, H, W) and {data.name} is clips: use toybox")
+
+
 def pretrain(
     method: str | Method,
     data: Data,
@@ -363,12 +377,14 @@ def pretrain(
     """
     if not len(data.train):
         raise UserError(f"{data.name} has no training images")
+    refuse_mismatch(method, data)
     recipe = recipe or recipes.recipe(method if isinstance(method, str) else method.name, data.name)
     recipe = replace(recipe, epochs=epochs) if epochs is not None else recipe
     if recipe.epochs < 1:
         raise UserError(f"epochs = {recipe.epochs}: train for at least 1")
     fabric = make_fabric(pick_device(device), precision)
     out = Path(out) if out is not None else None
+    keep_freed_memory()
     with private_randomness(fabric.device):
         torch.manual_seed(seed)
         if isinstance(method, str):

@@ -27,6 +27,34 @@ def tiny_data() -> Data:
     return Data("tiny", planted(96, seed=1), planted(32, seed=2), planted(32, seed=3))
 
 
+def moving(n: int, size: int = 16, frames: int = 4, seed: int = 0) -> ImageSet:
+    """Clips of a coloured square that moves over a coloured floor of faint noise; its way is the camera's."""
+    generator = torch.Generator().manual_seed(seed)
+    floor, toy = torch.randint(20, 200, (2, n, 3), generator=generator)
+    noise = torch.randint(0, 30, (n, 1, 1, size, size), generator=generator)
+    speed = torch.randint(-2, 3, (n, 2), generator=generator)
+    start = torch.randint(size // 4, size // 2, (n, 2), generator=generator)
+    place = (start[:, None] + speed[:, None] * torch.arange(frames)[:, None]).clamp(0, size - 5)  # (n, T, 2)
+    at = torch.arange(size)
+    rows, columns = ((at >= place[:, :, i, None]) & (at < place[:, :, i, None] + 5) for i in (0, 1))
+    mask = rows[:, :, :, None] & columns[:, :, None]  # (n, T, H, W)
+    toy = torch.where(toy.sum(1, keepdim=True) > floor.sum(1, keepdim=True), toy + 25, toy - 20)
+    images = torch.where(
+        mask[:, :, None], toy[:, None, :, None, None], (floor[:, None, :, None, None] + noise)
+    )
+    camera = place.double() / size
+    factors = {
+        "camera_azimuth": camera[:, :, 0], "camera_elevation": camera[:, :, 1],
+        "camera_distance": 1 + camera.mean(2),
+    }  # fmt: skip
+    return ImageSet(images.to(torch.uint8), factors=factors, masks={"instance": mask.to(torch.uint8)})
+
+
+@pytest.fixture
+def tiny_clips() -> Data:
+    return Data("tiny-clips", moving(96, seed=1), moving(32, seed=2), moving(32, seed=3))
+
+
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path_factory, monkeypatch):
     """The cache of this test session, shared by its tests, never the user's."""

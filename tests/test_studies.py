@@ -4,9 +4,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from sslcourse import evaluate, lesson, recipes, studies
+from sslcourse import evaluate, lesson, nets, recipes, studies
 from sslcourse.errors import UserError
-from sslcourse.studies import foundation, motivation, rotations
+from sslcourse.studies import cifar, colour, foundation, motivation, rotations, table
 from tests.conftest import planted
 
 
@@ -88,3 +88,29 @@ def test_smaller_subsets_lie_inside_larger_ones():
     labels = torch.arange(1000) % 10
     few, more = (set(evaluate.subset(labels, fraction=f, seed=1).tolist()) for f in (0.02, 0.1))
     assert few < more and len(few) == 20
+
+
+def test_a_row_of_the_table_carries_its_baseline_and_its_own_task(tiny_data):
+    run, (near, probe) = table.scores("RotNet", "rotnet", tiny_data, 0, epochs=1)
+    assert [near["protocol"], probe["protocol"]] == ["knn", "linear"]
+    assert {
+        "method": "RotNet",
+        "data": "tiny",
+        "probe": "tiny",
+        "seconds": run.seconds,
+    }.items() <= probe.items()
+    assert 0 <= probe["random"] <= 1 and 0.1 < probe["pretext"] < 0.9
+    fresh = evaluate.linear(nets.random_like(run.encoder, 0), tiny_data, seed=0, beside_random=False)
+    assert probe["random"] == pytest.approx(fresh.value)
+
+
+def test_cifar_asks_for_its_folder(monkeypatch):
+    monkeypatch.delenv("SSLCOURSE_CIFAR", raising=False)
+    with pytest.raises(UserError, match="SSLCOURSE_CIFAR"):
+        next(cifar.study(0))
+
+
+def test_chroma_is_the_distance_from_grey():
+    grey, red = torch.full((1, 3, 4, 4), 0.4), torch.tensor([1.0, 0, 0]).view(1, 3, 1, 1).expand(1, 3, 4, 4)
+    assert colour.chroma(grey) < 0.01
+    assert colour.chroma(red) == pytest.approx(104.55, abs=0.1)  # a 80.09, b 67.20

@@ -72,3 +72,58 @@ def test_moving_a_control_redraws_the_one_figure():
     controls, figure = notebook.cells[1].outputs
     assert controls.data["text/plain"] == "[controls, live in a running notebook: k]"
     assert figure.metadata["image/png"]["alt"].endswith("a from 0 to 7.") and not notebook.cells[2].outputs
+
+
+class Compass(nn.Module):
+    """Reads where two patches of a ramp lie: columns brighten to the right in red, rows downwards in green."""
+
+    def __init__(self):
+        super().__init__()
+        self.sharp = nn.Parameter(torch.tensor(1000.0))
+
+    def geometry(self, size):
+        return size // 4, size // 8, 1
+
+    def logits(self, first, second):
+        right, down = ((second - first).mean((2, 3))[:, :2] / 0.3).round().clamp(-1, 1).T
+        place = 3 * (down + 1) + right + 1
+        place = (place - (place > 4).float()).long()
+        return self.sharp * torch.nn.functional.one_hot(place, 8)
+
+
+def test_a_patch_puzzle_has_the_answer_it_shows_and_hides_it_before_a_guess():
+    ramp = torch.linspace(0, 1, 64)
+    image = torch.stack([ramp.expand(64, 64), ramp[:, None].expand(64, 64), torch.zeros(64, 64)])
+    method = Compass()
+    run, truths = SimpleNamespace(method=method), set()
+    for seed in range(40):
+        corners, patches, belief, truth = widgets.place_belief(method, image, seed)
+        assert patches.shape == (2, 3, 16, 16) and belief.argmax() == truth and method.training
+        for (top, left), patch in zip(corners.tolist(), patches, strict=True):
+            assert torch.equal(patch, image[:, top : top + 16, left : left + 16])
+        truths.add(truth)
+    assert truths == set(range(8))
+    assert torch.equal(patches, widgets.place_belief(method, image, seed)[1])  # the same puzzle again
+    name = widgets.PLACES[truth]
+    hidden = widgets.patch_puzzle(run, image, seed=seed)
+    answer = widgets.patch_puzzle(run, (image * 255).byte(), "below", seed)
+    assert hidden.caption and not any(place in hidden.alt for place in (name, "belief"))
+    assert f"the second lies {name}. Guessed: below." in answer.alt and f"{name} 1.00" in answer.alt
+    with pytest.raises(UserError, match="'up' is no place"):
+        widgets.patch_puzzle(run, image, "up")
+
+
+def test_a_new_patch_puzzle_hides_the_answer():
+    from ipywidgets import Dropdown
+
+    made = []
+    images, run = torch.rand(3, 3, 64, 64), SimpleNamespace(method=Compass())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(widgets, "play", lambda function, **choices: made.append((function, choices)))
+        widgets.play_patches(run, images)
+    ((function, choices),) = made
+    assert all(isinstance(c, Dropdown) for c in choices.values())
+    choices["your_guess"].value = "above"
+    assert "Guessed: above" in function(puzzle=1, your_guess="above").alt
+    choices["puzzle"].value = 2
+    assert choices["your_guess"].value == "?"

@@ -14,12 +14,13 @@ from sslcourse.evaluate.knn import knn, knn_predict, knn_scores, nearest, neighb
 from sslcourse.evaluate.linear import linear
 from sslcourse.evaluate.logistic import fit_logistic, standardise
 from sslcourse.evaluate.lowshot import lowshot, subset
+from sslcourse.evaluate.propagation import propagate, propagation
 from sslcourse.evaluate.score import Score
 
 __all__ = [
     "PROTOCOLS", "Score", "alignment", "effective_rank", "extract", "factors", "feature_std", "finetune",
     "fit_logistic", "health", "knn", "knn_predict", "knn_scores", "linear", "lowshot", "nearest",
-    "neighbours", "remember", "run_protocols", "standardise", "subset", "uniformity",
+    "neighbours", "propagate", "propagation", "remember", "run_protocols", "standardise", "subset", "uniformity",
 ]  # fmt: skip
 
 PROTOCOLS: dict[str, Callable[..., Score | list[Score]]] = {

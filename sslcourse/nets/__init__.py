@@ -1,6 +1,7 @@
 """Encoders, heads, and what lets many processes act as one.
 
-`encoder(name, size, **arguments)` builds any of them: "small", "resnet18", "resnet50", "vit", "timm:NAME".
+`encoder(name, size, **arguments)` builds any of them: "small", "resnet18", "resnet50", "vit", "timm:NAME";
+"channels" and "beside" wrap others.
 """
 
 from __future__ import annotations
@@ -11,12 +12,15 @@ import torch
 from torch import nn
 
 from sslcourse.errors import UserError
+from sslcourse.nets.channels import Beside, Channels
 from sslcourse.nets.encoder import Encoder, activation_maps
 from sslcourse.nets.heads import projection_head
 from sslcourse.nets.resnet import ResNet, SmallResNet
 from sslcourse.nets.vit import ViT
 
 __all__ = [
+    "Beside",
+    "Channels",
     "Encoder",
     "ResNet",
     "SmallResNet",
@@ -37,6 +41,10 @@ def encoder(name: str = "small", size: int = 32, **arguments) -> Encoder:
         net = ResNet(name, size, **arguments)
     elif name == "vit":
         net = ViT(**{"patch": 4 if size <= 32 else 8, **arguments})
+    elif name == "channels":
+        net = Channels(encoder(**arguments["encoder"]), arguments["channels"])
+    elif name == "beside":
+        net = Beside([encoder(**spec) for spec in arguments["encoders"]])
     elif name.startswith("timm:"):
         from sslcourse.nets.timm_net import Timm
 
@@ -55,14 +63,19 @@ def random_like(module: nn.Module, seed: int = 0) -> nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         if getattr(module, "spec", None):
-            return encoder(
-                **{**module.spec, "pretrained": False} if "pretrained" in module.spec else module.spec
-            )
+            return encoder(**_untrained(module.spec))
         fresh = copy.deepcopy(module)
         for child in fresh.modules():
             if hasattr(child, "reset_parameters"):
                 child.reset_parameters()
         return fresh
+
+
+def _untrained(spec):
+    """A spec, and those inside it, with every `pretrained` False."""
+    if isinstance(spec, dict):
+        return {name: name != "pretrained" and _untrained(value) for name, value in spec.items()}
+    return [_untrained(each) for each in spec] if isinstance(spec, list) else spec
 
 
 class Frozen(nn.Module):

@@ -6,6 +6,7 @@ import torchvision
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sslcourse.errors import UserError
 from sslcourse.nets.encoder import Encoder
 
 
@@ -43,17 +44,20 @@ class SmallResNet(Encoder):
     """A residual net for 32 to 64 pixels on a CPU: `width` channels in the first stage, doubled in each later one.
 
     The stem's two strided convolutions make a quarter of the image's side: most of a ResNet's time goes into its
-    large maps, and on two cores the same seconds buy more steps than resolution would.
+    large maps, and on two cores the same seconds buy more steps than resolution would. `stem_stride` 2 halves
+    it only, for small patches and dense targets.
     """
 
-    def __init__(self, width: int = 32, blocks: tuple[int, ...] = (1, 1, 1)):
+    def __init__(self, width: int = 32, blocks: tuple[int, ...] = (1, 1, 1), stem_stride: int = 4):
         super().__init__()
+        if stem_stride not in (2, 4):
+            raise UserError(f"stem_stride {stem_stride} of the small network: use 2 or 4")
         widths = [width * 2**i for i in range(len(blocks))]
         self.dim = widths[-1]
         half = max(width // 2, 4)
         self.stem = nn.Sequential(
             *(conv(3, half, 2), nn.BatchNorm2d(half), nn.ReLU(inplace=True)),
-            *(conv(half, width, 2), nn.BatchNorm2d(width), nn.ReLU(inplace=True)),
+            *(conv(half, width, stem_stride // 2), nn.BatchNorm2d(width), nn.ReLU(inplace=True)),
         )
         self.stages = nn.ModuleList()
         for i, (outputs, count) in enumerate(zip(widths, blocks, strict=True)):

@@ -11,7 +11,9 @@ from sslcourse.plots.charts import (
 )
 from sslcourse.plots.drawings import pipeline, taxonomy
 from sslcourse.plots.figure import PALETTE, png, style, with_alt
+from sslcourse.plots.gamut import gamut
 from sslcourse.plots.images import attention, grid, neighbours, overlay, segments, views
+from sslcourse.plots.leaks import layout, leak, leaks
 from sslcourse.plots.tables import Table, table
 
 __all__ = [
@@ -21,10 +23,14 @@ __all__ = [
     "bars",
     "confusion",
     "curves",
+    "gamut",
     "grid",
     "heatmap",
     "history",
     "label_curves",
+    "layout",
+    "leak",
+    "leaks",
     "neighbours",
     "overlay",
     "pipeline",

@@ -23,12 +23,12 @@ from sslcourse.plots.figure import (
 INK = "#222222"
 FAMILIES = (  # group, family, colour, what is predicted, methods, lessons
     ("change an image,\nask about the change", "transformation", BLUE, "which transformation was applied",
-     "RotNet, exemplars", "02"),
+     "RotNet", "02"),
     ("", "structure", SKY, "how the parts fit, or a missing channel",
      "context, jigsaw, counting, colour", "03 04"),
     ("compare\ntwo views", "contrastive", ORANGE, "which other view is of the same image",
      "NPID, CPC, SimCLR, MoCo", "05-07"),
-    ("", "self-distillation", VERMILLION, "what a slower copy says of the other view",
+    ("", "self-distillation", VERMILLION, "what a copy, or a clustering, says of the other view",
      "BYOL, DINO, OBoW, SwAV", "08 09"),
     ("hide a part,\nfill it in", "masked", PURPLE, "the hidden patches: pixels, tokens or features",
      "BEiT, MAE, iBOT, MOCA", "10 14"),
@@ -202,7 +202,9 @@ def pipeline(caption: str = "", alt: str = "") -> Figure:
         _arrow(axes, (3.55, y + 0.3), (4.15, y + 0.3))
         _arrow(axes, (5.35, y + 0.3), (6.0, y + 0.3))
     _arrow(axes, (2.85, 1.13), (2.85, 2.1), BLUE, linewidth=2.4, mutation_scale=15)
-    axes.text(2.97, 1.56, "copy the weights", fontsize=9, va="center", color=BLUE)
+    bend = {"connectionstyle": "arc3,rad=-0.3"}
+    _arrow(axes, (3.5, 1.13), (3.53, 3.3), BLUE, linewidth=2.4, mutation_scale=15, **bend)
+    axes.text(2.72, 1.56, "copy the weights", fontsize=9, va="center", ha="right", color=BLUE)
     said = (
         "Diagram of two stages. Stage 1: many unlabelled images pass through an encoder and a head to a "
         "pretext loss; the head is thrown away. Stage 2: the encoder's weights are copied; a few labelled "

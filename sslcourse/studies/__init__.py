@@ -1,6 +1,6 @@
 """Long experiments, recorded once: `sslcourse record NAME` writes data/results/NAME.json, lessons plot it.
 
-A study is a function `study(seed) -> list of rows`; a row is a flat dict of plain values with its seed.
+A study is a function `study(seed) -> rows`; a row is a flat dict of plain values with its seed.
 Trained runs are kept in the cache, so that a stopped study goes on and studies share their runs.
 """
 
@@ -17,11 +17,21 @@ from sslcourse import recipes, train
 from sslcourse.data.images import Data, cache_dir
 from sslcourse.errors import UserError
 
+SHORTCUTS = (
+    *("gap", "jitter", "statistics", "aberration", "interpolation", "scale"),
+    *("histogram", "sky", "batchnorm", "architecture"),
+)
+# name -> module with `study(seed)`, or module:argument with `study(seed, argument)`
 STUDIES = {
     "foundation": "sslcourse.studies.foundation",
     "labels": "sslcourse.studies.labels",
     "motivation": "sslcourse.studies.motivation",
     "rotations": "sslcourse.studies.rotations",
+    "motion": "sslcourse.studies.motion",
+    "structure": "sslcourse.studies.structure",
+    "colour": "sslcourse.studies.colour",
+    "cifar": "sslcourse.studies.cifar",
+    **{f"shortcut_{name}": f"sslcourse.studies.shortcut:{name}" for name in SHORTCUTS},
 }
 
 
@@ -37,7 +47,7 @@ def trained(
         recipe,
         arguments={**recipe.arguments, **arguments},
         epochs=epochs or recipe.epochs,
-        encoder_arguments=encoder or {},
+        encoder_arguments=recipe.encoder_arguments if encoder is None else encoder,
     )
     told = json.dumps(
         [method, seed, asdict(replace(recipe, measured="")), len(data.train)], sort_keys=True
@@ -53,10 +63,12 @@ def record(name: str, seeds: Sequence[int] = (0, 1, 2)) -> list[dict]:
 
     if name not in STUDIES:
         raise UserError(f"study {name!r} is unknown: choose from {', '.join(STUDIES)}")
-    study = importlib.import_module(STUDIES[name]).study
+    module, _, argument = STUDIES[name].partition(":")
+    study = importlib.import_module(module).study
+    more = (argument,) if argument else ()
     start, rows = time.perf_counter(), []
     for seed in seeds:
-        for row in study(seed):
+        for row in study(seed, *more):
             rows.append({**row, "seed": seed})
             print(
                 {

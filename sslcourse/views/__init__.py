@@ -12,7 +12,21 @@ from sslcourse.views.compose import (
     weak_view,
 )
 from sslcourse.views.crops import HorizontalFlip, MultiCrop, RandomResizedCrop, ShiftCrop, resized_crop
+from sslcourse.views.lab import lab_to_rgb, rgb_to_lab
 from sslcourse.views.lens import Lens
+from sslcourse.views.patches import (
+    cut,
+    degrade,
+    drop_colours,
+    grid_corners,
+    halve,
+    jitter_channels,
+    patch_grid,
+    project_colours,
+    quarters,
+    standardise,
+    tiles,
+)
 from sslcourse.views.rotate import four_rotations, rotate90
 from sslcourse.views.view import View
 
@@ -29,14 +43,27 @@ __all__ = [
     "Solarise",
     "View",
     "byol_views",
+    "cut",
+    "degrade",
     "dino_views",
+    "drop_colours",
     "four_rotations",
     "gaussian_blur",
+    "grid_corners",
+    "halve",
+    "jitter_channels",
+    "lab_to_rgb",
     "luminance",
     "moco_v1_view",
     "moco_v2_view",
+    "patch_grid",
+    "project_colours",
+    "quarters",
     "resized_crop",
+    "rgb_to_lab",
     "rotate90",
     "simclr_view",
+    "standardise",
+    "tiles",
     "weak_view",
 ]

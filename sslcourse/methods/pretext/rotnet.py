@@ -15,9 +15,9 @@ class RotNet(Method):
     """Turn each image by 0, 90, 180 and 270 degrees; a four-way classifier must say which.
 
     L = -1/(4B) sum_i sum_y log F^y(g(x_i, y)). All four copies of an image share a batch; with
-    `all_four=False` each image is turned once, at random (worse, says the paper: shown in lesson 02).
+    `all_four=False` each image is turned once, at random (worse, says the paper; lesson 02 asks: at equal what?).
     The turns are flips and transposes, which leave no trace of interpolation to detect.
-    `kept`: the encoder before the four-way classifier. Its middle layers probe better than its last.
+    `kept`: the encoder before the four-way classifier.
     """
 
     name = "rotnet"

@@ -1,0 +1,23 @@
+"""Real images: every method that takes single images, on the folder $SSLCOURSE_CIFAR (5,000 images of CIFAR-10)."""
+
+from __future__ import annotations
+
+import os
+
+from sslcourse import load
+from sslcourse.errors import UserError
+from sslcourse.methods import METHODS
+from sslcourse.studies.table import scores
+
+
+def study(seed: int):
+    folder = os.environ.get("SSLCOURSE_CIFAR")
+    if not folder:
+        raise UserError(
+            "set SSLCOURSE_CIFAR to a folder of CIFAR-10, PATH/{train,test}/CLASS/*, to record `cifar`"
+        )
+    data = load(f"folder:{folder}")
+    data.name = "cifar10, 5,000 images"
+    for name, method in METHODS.items():
+        if not method.clips:
+            yield from scores(name, name, data, seed)[1]

@@ -1,0 +1,33 @@
+"""One row of the course's table: a method, what it makes of its own task, k-NN and linear probe beside random."""
+
+from __future__ import annotations
+
+from sslcourse import evaluate, nets
+from sslcourse.data.images import Data
+from sslcourse.shortcuts import heldout_accuracy
+from sslcourse.studies import trained
+from sslcourse.train import Run
+
+
+def scores(
+    name: str, method: str, data: Data, seed: int, probe: Data | None = None, **arguments
+) -> tuple[Run, list[dict]]:
+    """Train `method` on data: its run, and a row for k-NN and one for the linear probe on `probe` (default: data).
+
+    Every row carries `random`, the same network at random initialisation, `seconds` of training, and `pretext`,
+    the accuracy of the method's own task on held-out images, where it has one and takes single images.
+    """
+    probe = probe or data
+    run = trained(method, data, seed, **arguments)
+    fresh = nets.random_like(run.encoder, seed)
+    pretext = None
+    if "accuracy" in run.history[-1] and not run.method.clips:  # what clips ask is stored by training row
+        pretext = heldout_accuracy(run.method, data.test, seed, batch=run.config["recipe"]["batch"])
+    rows = []
+    for protocol in (evaluate.knn, evaluate.linear):
+        score, base = (protocol(e, probe, seed=seed, beside_random=False) for e in (run.encoder, fresh))
+        rows.append({
+            "method": name, "data": data.name, "probe": probe.name, "protocol": score.protocol, "value": score.value,
+            "random": base.value, "pretext": pretext, "seconds": run.seconds,
+        })  # fmt: skip
+    return run, rows
