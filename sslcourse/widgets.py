@@ -382,7 +382,7 @@ def pointing(
         caption
         or "Left: the place that asks. Then where it points in the frames before (one scale for all), and what it copies."
     )
-    figure, axes = canvas(1.9, caption, 1, len(A) + 2)
+    figure, axes = canvas(1.8, caption, 1, len(A) + 2)
     grey = clip.cpu().mean(1, keepdim=True)  # (T, 3, H, H) -> (T, 1, H, H)
     side, step = clip.shape[-1], clip.shape[-1] // A.shape[-1]
     axes[0].imshow(pixels(clip[target]))

@@ -151,6 +151,27 @@ def test_mistakes_are_one_line_and_status_two(folder, run_folder, tmp_path, caps
     assert code == 2 and "seed = 0, and 5" in line
 
 
+def test_shortcuts_are_listed_and_run(capsys, monkeypatch):
+    from sslcourse import shortcuts
+    from sslcourse.studies import SHORTCUTS
+
+    cli.main(["shortcuts", "--json"])
+    listed = stdout_json(capsys)
+    assert [row["name"] for row in listed] == list(SHORTCUTS)
+    assert all(row["leak"] and len(row["variants"]) >= 2 for row in listed)
+    ran = []
+    monkeypatch.setattr(
+        shortcuts, "run", lambda name, seed, device: ran.append((name, seed)) or [{"shortcut": name}]
+    )
+    cli.main(["shortcuts", "gap", "sky", "--seeds", "0", "1", "--json"])
+    assert ran == [("gap", 0), ("gap", 1), ("sky", 0), ("sky", 1)]
+    assert len(stdout_json(capsys)) == 4
+    assert fails(capsys, "shortcuts", "loophole") == (
+        2,
+        f"sslcourse: no shortcut 'loophole': choose from {', '.join(SHORTCUTS)}",
+    )
+
+
 def test_failures_have_status_one(capsys, monkeypatch):
     def methods(a):
         return 1 / 0

@@ -9,12 +9,15 @@ import torch
 from PIL import Image
 
 from sslcourse import plots
+from sslcourse.nets.gamut import gamut_bins
 from sslcourse.plots.figure import LARGE, WIDTH, bundle
+from sslcourse.plots.gamut import bin_colours
 from sslcourse.plots.images import overlay, pixels
 
 X = torch.rand(8, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 HISTORY = [{"epoch": i, "loss": 2.0 - i / 10, "lr": 0.1, "knn": i / 10, "seconds": 1.0} for i in range(5)]
 ARROWS = [("leak", "cure")]
+BINS = gamut_bins(40)
 FIGURES = {
     "grid": lambda c: plots.grid(X, [f"image {i}" for i in range(8)], 4, c),
     "views": lambda c: plots.views({"image": X, "view": X.flip(3)}, c),
@@ -29,6 +32,7 @@ FIGURES = {
     "heatmap": lambda c: plots.heatmap(torch.eye(3), ["a", "b", "c"], ["x", "y", "z"], c),
     "confusion": lambda c: plots.confusion(torch.tensor([[8, 2], [1, 9]]), ["car", "tree"], c),
     "scatter": lambda c: plots.scatter({"leak": (0.9, 0.3), "cure": (0.5, 0.5)}, "x", "y", c, arrows=ARROWS),
+    "gamut": lambda c: plots.gamut(BINS, {"p": torch.arange(len(BINS))}, c),
     "taxonomy": plots.taxonomy,
     "pipeline": plots.pipeline,
 }  # fmt: skip
@@ -100,3 +104,42 @@ def test_pyplot_figures_get_alt_text_and_are_shown_once():
     plt = pytest.importorskip("matplotlib.pyplot")
     figure = plots.with_alt(plt.figure(), "a line", "A line.")
     assert (figure.alt, figure.caption) == ("a line", "A line.") and figure.number not in plt.get_fignums()
+
+
+def test_a_leak_shows_every_variant_in_every_measurement_it_has():
+    row = {"kind": "leaky", "chance": 0.25, "random_probe": 0.3, "control_accuracy": None}
+    rows = [
+        {**row, "variant": "open", "pretext_accuracy": 0.9, "probe_accuracy": p, "seed": i}
+        for i, p in enumerate((0.3, 0.5))
+    ]
+    figure = plots.leak([*rows, {**rows[0], "variant": "shut", "kind": "cured", "pretext_accuracy": 0.5}])
+    assert len(figure.axes) == 2  # no control was measured
+    assert "open, linear probe: 0.40" in figure.alt and "shut, the task, on toys: 0.50" in figure.alt
+
+
+def test_leaks_are_arrows_from_leak_to_cure_in_shares_of_the_way_from_chance():
+    row = {"chance": 0.25, "pretext_accuracy": 0.9, "probe_accuracy": 0.5, "random_probe": 0.3}
+    rows = [
+        {**row, "variant": "a", "kind": "leaky", "control_accuracy": 1.0},
+        {**row, "variant": "b", "kind": "cured", "control_accuracy": 0.25, "probe_accuracy": 0.6},
+    ]
+    assert "gap from (1.00, 0.50) to (0.00, 0.60)" in plots.leaks({"gap": rows}).alt
+
+
+def test_a_layout_measures_how_far_patches_are_from_their_places():
+    places = torch.cartesian_prod(torch.arange(3.0), torch.arange(3.0)).flip(1) / 2
+    exact = plots.layout(torch.rand(9, 3, 4, 4), places, places * 0.2 + 0.4)  # timid, but right
+    assert "error 0.00" in exact.alt
+    assert "error 0.00" not in plots.layout(torch.rand(9, 3, 4, 4), places, places.flip(0)).alt
+
+
+def test_bins_have_their_own_colours():
+    rgb = bin_colours(torch.tensor([[80.0, 60.0], [-60.0, 60.0], [20.0, -80.0], [0.0, 0.0]]))  # red, green, blue, grey
+    assert rgb[:3].argmax(1).tolist() == [0, 1, 2] and float(rgb[3].max() - rgb[3].min()) < 0.01
+    figure = plots.gamut(BINS, {"p": torch.arange(len(BINS))})
+    colours, values = figure.axes[0].images[0].get_array(), figure.axes[1].images[0].get_array()
+    assert int((np.asarray(colours) < 1).any(2).sum()) == len(BINS) == int(np.isfinite(np.ma.filled(values, np.nan)).sum())
+    rows, columns = values.shape
+    assert values[0].max() > values[0].min() and (rows, columns) == (len(BINS[:, 1].unique()), len(BINS[:, 0].unique()))
+    place = [int((BINS[:, k].unique() == BINS[7, k]).nonzero()) for k in (1, 0)]
+    assert values[tuple(place)] == 7

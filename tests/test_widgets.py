@@ -7,9 +7,11 @@ import torch
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_notebook
 from torch import nn
+from torch.nn import functional as F
 
 from sslcourse import widgets
 from sslcourse.errors import UserError
+from sslcourse.views import lab_to_rgb, rgb_to_lab
 
 
 class Corner(nn.Module):
@@ -127,3 +129,54 @@ def test_a_new_patch_puzzle_hides_the_answer():
     assert "Guessed: above" in function(puzzle=1, your_guess="above").alt
     choices["puzzle"].value = 2
     assert choices["your_guess"].value == "?"
+
+
+class Painter(nn.Module):
+    """Gives every place the colour ab = (60 T, 0)."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1))
+
+    def colourise(self, images, T):
+        lab = rgb_to_lab(images)
+        lab[:, 1], lab[:, 2] = 60 * T, 0
+        return lab_to_rgb(lab)
+
+
+def test_the_temperature_changes_the_colours_given():
+    images, run = torch.full((2, 3, 8, 8), 0.5), SimpleNamespace(method=Painter())
+    texts = [[t.get_text() for t in widgets.coloured(run, images, T).axes[0].texts] for T in (0.1, 0.5)]
+    assert texts[0][:2] == texts[1][:2] == ["true\nchroma 0", "lightness\nchroma 0"]
+    assert texts[0][2] == "T = 0.10\nchroma 6" and texts[1][2] == "T = 0.50\nchroma 30"
+
+
+class Look(nn.Module):
+    """A VideoColor whose embedding is what it is told, at stride 4."""
+
+    references, stride = 2, 4
+
+    def __init__(self, f):
+        super().__init__()
+        self.f = nn.Parameter(f)
+
+    def embed(self, frames):
+        return self.f[None, : frames.shape[1]]
+
+    def small_ab(self, frames):
+        B, T = frames.shape[:2]
+        return rgb_to_lab(F.avg_pool2d(frames.flatten(0, 1), 4))[:, 1:].unflatten(0, (B, T))
+
+
+def test_pointing_finds_the_place_with_the_same_embedding_and_copies_its_colour():
+    f = torch.zeros(3, 2, 4, 4)
+    f[1, :, 2, 3] = f[2, :, 0, 1] = 9.0  # place (0, 1) of the target looks like (2, 3) of the second reference
+    clip = torch.full((4, 3, 16, 16), 0.5)
+    clip[2, :, 8:12, 12:16] = torch.tensor([0.9, 0.1, 0.1])[:, None, None]
+    A, true, copied = widgets.pointed(Look(f), clip, 3, 0, 1)
+    assert A.shape == (2, 4, 4) and A.sum() == pytest.approx(1, abs=1e-5) and A[1, 2, 3] > 0.99
+    assert true.tolist() == pytest.approx([0.5] * 3, abs=0.01) and copied[0] > copied[1] + 0.3
+    figure = widgets.pointing(SimpleNamespace(method=Look(f)), clip, 3, 0, 1)
+    assert [ax.get_title() for ax in figure.axes] == ["frame 3", "frame 1: 0%", "frame 2: 100%", "its colour"]
+    with pytest.raises(UserError, match="frame 1 has no 2 frames before it"):
+        widgets.pointed(Look(f), clip, 1, 0, 0)

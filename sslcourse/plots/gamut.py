@@ -31,20 +31,20 @@ def gamut(
     """The bins (Q, 2) of the ab plane in their colours, and beside them a map of each of `values` (Q,)."""
     centres, values = centres.detach().cpu().float(), values or {}
     a, b = (axis.unique() for axis in centres.T)
-    step, place = (
-        float(b[1] - b[0]),
-        (torch.searchsorted(b, centres[:, 1]), torch.searchsorted(a, centres[:, 0])),
+    step = float(b[1] - b[0])
+    down, right = (
+        torch.searchsorted(line, x.contiguous()) for line, x in ((b, centres[:, 1]), (a, centres[:, 0]))
     )
     sides = [float(v) for v in (a[0] - step / 2, a[-1] + step / 2, b[0] - step / 2, b[-1] + step / 2)]
     figure, axes = canvas(2.9, caption, 1, 1 + len(values), squeeze=False, sharey=True)
     picture = np.ones((len(b), len(a), 3))
-    picture[place] = bin_colours(centres)
+    picture[down, right] = bin_colours(centres)
     axes[0, 0].imshow(picture, extent=sides, origin="lower")
     axes[0, 0].set_title(f"{len(centres)} colours")
     axes[0, 0].set_ylabel("b: blue to yellow")
     for ax, (name, value) in zip(axes[0, 1:], values.items(), strict=True):
         field = np.full((len(b), len(a)), np.nan)
-        field[place] = numbers(value)
+        field[down, right] = numbers(value)
         shown = ax.imshow(field, extent=sides, origin="lower", cmap=SEQUENTIAL)
         figure.colorbar(shown, ax=ax, shrink=0.75, pad=0.02).outline.set_visible(False)
         ax.set_title(name)

@@ -31,7 +31,7 @@ def leak(
     variants = list(dict.fromkeys(row["variant"] for row in rows))
     kinds = {row["variant"]: row["kind"] for row in rows}
     panels = {
-        "pretext_accuracy": "the task, on real data",
+        "pretext_accuracy": "the task, on toys",
         "control_accuracy": f"the task, on {control}",
         "closed_accuracy": "the same, leak closed at test",
         "probe_accuracy": "linear probe",

@@ -10,6 +10,7 @@ from sslcourse.shortcuts import controls
 from sslcourse.shortcuts.autoencoders import Inpainter
 from sslcourse.shortcuts.experiment import Shortcut, Variant
 from sslcourse.shortcuts.tasks import AbsolutePosition, GuessScale, LeakySimCLR, Turned
+from sslcourse.views import standardise
 
 FINE = {"stem_stride": 2, "width": 16}  # patches of 16 px are too small for a stem that quarters them
 VIT = {"name": "vit", "patch": 4, "dim": 96, "depth": 4, "heads": 3, "pool": "mean"}
@@ -87,6 +88,7 @@ SHORTCUTS: dict[str, Shortcut] = {
             world("toybox-patches"),
             lambda seed: controls.shaded_noise(63, seed),
             "noise, each ninth shaded",
+            treat=standardise,
             encoder=FINE,
         ),
         Shortcut(

@@ -147,7 +147,7 @@ def experiment(
             "probe_accuracy": linear(method.kept, probe, seed, device),
             "random_probe": random_probe(nets.random_like(method.kept, seed), probe),
         }
-        treat = getattr(method, "treated", None)
+        treat = shortcut.treat or getattr(method, "treated", None)
         if treat is not None:  # the probe on images that look like those of the pretext task
             treated = Data(
                 probe.name, *(treated_part(part, treat) for part in (probe.train, probe.val, probe.test))
