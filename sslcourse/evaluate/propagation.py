@@ -12,6 +12,7 @@ from sslcourse.data.images import Data, ImageSet, pick_device
 from sslcourse.errors import UserError
 from sslcourse.evaluate.features import _evaluating
 from sslcourse.evaluate.score import Result, Score, score
+from sslcourse.methods import Method
 from sslcourse.nets import random_like
 
 Embed = Callable[[Tensor], Tensor]
@@ -131,7 +132,11 @@ def propagation(
         curves.append(J)
         return [Result("J", sum(J) / len(J), 0, len(part), details)]
 
-    fresh = random_like(method, seed) if beside_random and isinstance(method, nn.Module) else None
+    fresh = None
+    if beside_random and isinstance(method, Method):
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            fresh = type(method)(random_like(method.encoder, seed), **method.arguments())
     named = data if isinstance(data, Data) else Data("clips", part, part, part)
     result = score("propagation", measure, method, fresh, named, seed, device)[0]
     result.details |= {"random": curves[1]} if len(curves) > 1 else {}

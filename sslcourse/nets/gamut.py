@@ -78,5 +78,7 @@ def rebalancing(p: Tensor, lam: float = 0.5) -> Tensor:
 
     lam = 1 weighs all alike, lam = 0 makes every colour matter as much as every other.
     """
-    w = 1 / ((1 - lam) * p + lam / len(p))
+    w = 1 / ((1 - lam) * p + lam / len(p)).clamp(
+        min=1e-12
+    )  # a colour that never occurs has weight, and no effect
     return w / (p * w).sum()

@@ -104,6 +104,11 @@ class ViT(Encoder):
     def tokens(self, images: Tensor) -> Tensor:
         return self.all_tokens(images)[:, 1:]
 
+    def final_map(self, images: Tensor) -> Tensor:
+        x = self.tokens(images)
+        h, w = images.shape[-2] // self.patch, images.shape[-1] // self.patch
+        return x.transpose(1, 2).unflatten(2, (h, w))  # (B, T, D) -> (B, D, h, w)
+
     def layers(self, images: Tensor) -> dict[str, Tensor]:
         """Patch tokens after every block, before the last norm: (B, T, dim) each."""
         x, found = self.with_cls(self.patches(images)), {}

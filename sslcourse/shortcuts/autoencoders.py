@@ -38,7 +38,8 @@ class Inpainter(Method):
         self.is_vit = isinstance(encoder, ViT)
         if dropped and not self.is_vit:
             raise UserError("only a ViT can leave out patches: dropped=True wants encoder vit")
-        self.mask, self.ratio, self.dropped, self.patch, self.width = mask, ratio, dropped, patch, width
+        self.mask, self.ratio, self.dropped = mask, ratio, dropped
+        self.patch, self.decoder, self.width = patch, decoder, width
         self.bridge = nn.Linear(encoder.dim, width)
         self.hidden_token = nn.Parameter(torch.zeros(1, 1, width))  # the decoder's
         nn.init.normal_(self.hidden_token, std=0.02)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
+from torch import Tensor
 
 from sslcourse import evaluate, nets, recipes
 from sslcourse.data.images import Data, ImageSet, pick_device
@@ -40,7 +41,9 @@ class Shortcut:
     warns: what the talk says, in our words. task: what pretext accuracy is. chance: of the task. world(seed): data to
     train and judge on; control(seed): data without content (None: none is possible). probe: labelled data, or a
     name. extra: name -> data on which the network that has seen nothing but the control is
-    judged too. steps: of training, each.
+    judged too. steps: of training, each. treat: makes whole images look like those of the task, for a second probe.
+    closed: closes the leak of a trained method, where no control exists. batch_statistics: judge the task with
+    each batch's own statistics, as in training.
     """
 
     name: str
@@ -57,10 +60,9 @@ class Shortcut:
     control_steps: int = 200
     batch: int = 64
     encoder: dict = field(default_factory=dict)
-    closed: Callable[[Method], None] | None = (
-        None  # closes the leak of a trained method, where no control exists
-    )
-    batch_statistics: bool = False  # judge the task with the batch's own statistics, as in training
+    treat: Callable[[Tensor], Tensor] | None = None
+    closed: Callable[[Method], None] | None = None
+    batch_statistics: bool = False
 
 
 @torch.no_grad()
@@ -69,6 +71,7 @@ def heldout_accuracy(
 ) -> float:
     """How well a trained method solves its own task on images it has not seen: the mean of `accuracy` it logs."""
     training, device = method.training, next(method.parameters()).device
+    before = {name: buffer.clone() for name, buffer in method.named_buffers()}
     method.train(batch_statistics)
     total = count = 0.0
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
@@ -77,6 +80,11 @@ def heldout_accuracy(
             total += float(method.loss(images, index, labels)["accuracy"]) * len(images)
             count += len(images)
     method.train(training)
+    for (
+        name,
+        buffer,
+    ) in method.named_buffers():  # training mode moves running statistics: test images must not
+        buffer.copy_(before[name])
     return total / count
 
 
@@ -149,10 +157,8 @@ def experiment(
         }
         treat = shortcut.treat or getattr(method, "treated", None)
         if treat is not None:  # the probe on images that look like those of the pretext task
-            treated = Data(
-                probe.name, *(treated_part(part, treat) for part in (probe.train, probe.val, probe.test))
-            )
-            row["treated_probe"] = linear(method.kept, treated, seed, device)
+            parts = (treated_part(part, treat, seed) for part in (probe.train, probe.val, probe.test))
+            row["treated_probe"] = linear(method.kept, Data(probe.name, *parts), seed, device)
         make = variant.control or shortcut.control
         if make is not None:
             data = cut(make(seed), limit)
@@ -185,6 +191,8 @@ def cut(data: Data, limit: int | None) -> Data:
     return Data(data.name, *(part[:limit] for part in (data.train, data.val, data.test)))
 
 
-def treated_part(part: ImageSet, treat) -> ImageSet:
-    images = torch.cat([treat(chunk.float().div(255)) for chunk in part.images.split(512)])
+def treated_part(part: ImageSet, treat: Callable[[Tensor], Tensor], seed: int) -> ImageSet:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        images = torch.cat([treat(chunk.float().div(255)) for chunk in part.images.split(512)])
     return replace(part, images=images.mul(255).round_().clamp_(0, 255).to(torch.uint8))

@@ -35,7 +35,8 @@ class AbsolutePosition(Method):
     """Name the ninth of the image that a patch was cut from: 3 x 3 places, row-major, chance 1/9.
 
     Content should not tell, yet a lens does: it magnifies red and blue differently, so that the fringes of a patch
-    point to the image's centre (Doersch et al. 2015, 1505.05192). `aberration` and `vignetting` of the `Lens` the images pass through first;
+    point to the image's centre (Doersch et al. 2015, 1505.05192). The paper regresses x and y; nine classes are ours. `aberration`
+    is that of the `Lens` the images pass through first, several times a real one's, for these images are small;
     `cure` is done to every patch. `kept`: the encoder.
     """
 
@@ -221,9 +222,6 @@ class LeakySimCLR(SimCLR):
     ):
         super().__init__(grouped(encoder, rows), temperature=temperature, min_scale=min_scale)
         self.rows, self.shuffled = rows, shuffled
-
-    def arguments(self) -> dict:
-        return {}
 
     def loss(
         self, images: Tensor, index: Tensor | None = None, labels: Tensor | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from sslcourse import evaluate, load
+from sslcourse.data.images import pick_device
 from sslcourse.studies.table import scores
 from sslcourse.views import rgb_to_lab
 
@@ -16,7 +17,7 @@ def chroma(images: torch.Tensor) -> float:
 
 def study(seed: int):
     data = load("toybox-natural")
-    images = data.test.floats(slice(0, 500))
+    images = data.test.floats(slice(0, 500)).to(pick_device())
     yield {"method": "true colours", "data": data.name, "protocol": "chroma", "value": chroma(images)}
     for name, arguments in (("colorization", {}), ("colorization, not rebalanced", {"rebalance": False})):
         run, rows = scores(name, "colorization", data, seed, **arguments)

@@ -295,3 +295,10 @@ def test_the_layout_of_an_image_is_asked_patch_by_patch():
     assert patches.shape == (16, 3, 8, 8) and true.shape == guessed.shape == (16, 2)
     assert true[1].tolist() == pytest.approx([1 / 3, 0.0])  # x first, row-major
     assert (guessed > 1 / 6 - 1e-6).all() and (guessed < 5 / 6 + 1e-6).all()
+
+
+def test_judging_with_the_batchs_statistics_leaves_the_network_as_it_was(tiny_data):
+    method = Turned(small(16))
+    before = {name: tensor.clone() for name, tensor in method.state_dict().items()}
+    heldout_accuracy(method, tiny_data.test, batch_statistics=True)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in method.state_dict().items())

@@ -10,6 +10,7 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from sslcourse.data.images import Data
+from sslcourse.errors import UserError
 from sslcourse.methods.method import Method, Paper
 from sslcourse.nets import Encoder
 
@@ -34,8 +35,8 @@ class ContextEncoder(Method):
     128) of visible context about it, which weighs `band` times as much, so that the filling fits its
     border. L = .999 L_rec + .001 L_adv: a discriminator that sees M only tells true from painted; its own
     loss is in the same scalar, but on detached pixels, and the painter's term passes through a detached
-    copy of its weights: neither player's gradient reaches the other. `region`: "centre", the middle half,
-    or "random", blocks of random shape on about a quarter; `adversarial=0`, without discriminator, is what
+    copy of its weights: neither player's gradient reaches the other. `region`: "centre", where M is the
+    middle half, or "random", blocks on about a quarter (the paper also cuts arbitrary shapes); `adversarial=0`, without discriminator, is what
     the paper uses to learn features. `kept`: the encoder, which never saw a whole image. The paper's D
     learns at a tenth of the rate with beta1 = .5, which the recipe's optimiser does not know.
     """
@@ -60,6 +61,8 @@ class ContextEncoder(Method):
         width: int = 64,
     ):
         super().__init__(encoder)
+        if region not in ("centre", "random"):
+            raise UserError(f'context_encoder region {region!r} is unknown: use "centre" or "random"')
         self.size, self.region, self.blocks, self.adversarial = size, region, blocks, adversarial
         self.overlap, self.band, self.width = overlap, band, width
         self.margin = max(1, round(overlap * size / 128)) if overlap else 0
@@ -90,7 +93,7 @@ class ContextEncoder(Method):
     def parameter_groups(self) -> list[dict]:
         """The discriminator learns at a tenth of the rate (the paper's 2e-4 against 2e-3)."""
         groups = []
-        for player, scale in ((self.discriminator, 0.1), (self.encoder, 1.0), (self.decoder, 1.0)):
+        for player, scale in ((self.encoder, 1.0), (self.decoder, 1.0), (self.discriminator, 0.1)):
             learned = [] if player is None else [p for p in player.parameters() if p.requires_grad]
             groups += [
                 {"params": [p for p in learned if p.ndim > 1], "lr_scale": scale},

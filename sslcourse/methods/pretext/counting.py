@@ -16,7 +16,7 @@ class Counting(Method):
 
     L = |phi(D x) - sum_j phi(T_j x)|^2 + max(0, M - |phi(D y) - sum_j phi(T_j x)|^2), averaged over x. D halves the
     image, by a random kernel for each (`kernels` False: always bilinear); T_j is the quarter j, of the same size;
-    y is the next image of the batch. The second term forbids counting nothing, which would cost M.
+    y is the previous image of the batch. The second term forbids counting nothing, which would cost M.
     A share `grey` of the images has no colour. Views are squares of 77% of the image or more (the paper cuts 224
     of 256 px). phi is the encoder, a hidden layer, and `counts` ReLU outputs.
     Logged: `accuracy`, how often the quarters of x fit x better than y (chance 0.5); `count`, the norm of phi(D x),

@@ -23,7 +23,7 @@ class Egomotion(Method):
     its distance (its roll does not change in a clip). Like odometry they are measured, not annotated:
     `prepare` copies the factors camera_* into the buffer `camera`, and no other factor is looked at. From
     each clip `seen` frames are encoded and compared in all ordered pairs (2 is the paper's; more are cheap,
-    for the encoder runs once a frame). `kept`: one of the two equal encoders; the heads that compare their
+    for the encoder runs once a frame). `index` must be rows of data.train. `kept`: one of the two equal encoders; the heads that compare their
     last maps are thrown away.
     """
 
@@ -73,7 +73,7 @@ class Egomotion(Method):
                 f"egomotion on {data.name}: no factor {missing[0]}; "
                 "use clips that know their camera: toybox-video"
             )
-        azimuth, elevation, distance = (data.train.factors[name].double().cpu() for name in CAMERA)
+        azimuth, elevation, distance = (data.train.factors[name].cpu().double() for name in CAMERA)
         camera = torch.stack([azimuth, elevation, distance.log()], 2)  # (N, T) each -> (N, T, 3)
         self.camera.copy_(camera - camera.mean(1, keepdim=True))  # only differences matter: keep them exact
         a, b = pairs(self.frames)

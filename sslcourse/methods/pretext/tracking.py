@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from sslcourse.data.images import Data
 from sslcourse.methods.method import Method, Paper
 from sslcourse.nets import Encoder
+from sslcourse.nets.world import gather, rank
 from sslcourse.views import ColourJitter, luminance, resized_crop
 
 
@@ -21,7 +22,8 @@ class Tracking(Method):
     `prepare` finds the patch that moves most against the background and follows it by normalised
     cross-correlation, from pixels alone; the paper uses SURF points and a KCF tracker, and 10 of its epochs
     are random. `jitter`: strength of the colour jitter of each patch (0: none, as in the paper), for light
-    and floor give a clip away. `kept`: the encoder before the embedding. It learns from patches, enlarged
+    and floor give a clip away. `index` must be rows of data.train: the tracks are
+    those of its clips. `kept`: the encoder before the embedding. It learns from patches, enlarged
     to the size of the frames.
     """
 
@@ -74,7 +76,8 @@ class Tracking(Method):
         rows = torch.arange(len(images), device=images.device)
         corner = self.tracks[index, t]  # (B, 2)
         boxes = torch.cat([corner, torch.full_like(corner, self.patch)], 1)
-        x = resized_crop(images[rows, t], boxes, self.size).clamp(0, 1)
+        with torch.no_grad(), torch.autocast(images.device.type, enabled=False):
+            x = resized_crop(images[rows, t], boxes, self.size).clamp(0, 1)
         return self.view(x) if self.view else x
 
     def loss(
@@ -96,14 +99,17 @@ class Tracking(Method):
 def triplets(x: Tensor, positive: Tensor, margin: float, k: int, hard: bool) -> tuple[Tensor, Tensor]:
     """The ranking loss of unit vectors x and x+ (B, D), and how often x+ is nearer than every other x+.
 
-    The negatives of a row are the other rows of `positive`: k of them, at random or those nearest to x.
+    The negatives of a row are the other rows of `positive`, of all processes: k of them, at random or those nearest to x.
     """
-    D = 1 - x @ positive.T  # (B, B): D(x_i, x+_j)
-    itself = torch.eye(len(x), dtype=torch.bool, device=x.device)
+    everyone = gather(positive)  # (N, D), of all processes
+    own = torch.arange(len(x), device=x.device) + rank() * len(x)  # columns of this process's own tracks
+    with torch.autocast(x.device.type, enabled=False):  # cosines near 1 need all digits
+        D = 1 - x @ everyone.T  # (B, N): D(x_i, x+_j)
+    itself = F.one_hot(own, len(everyone)).bool()
     key = D.detach() if hard else torch.rand_like(D)
-    chosen = key.masked_fill(itself, torch.inf).topk(min(k, len(x) - 1), dim=1, largest=False).indices
-    loss = (D.diagonal()[:, None] - D.gather(1, chosen) + margin).clamp(min=0).sum(1).mean()
-    return loss, (D.argmin(1) == torch.arange(len(x), device=x.device)).float().mean()
+    chosen = key.masked_fill(itself, torch.inf).topk(min(k, len(everyone) - 1), dim=1, largest=False).indices
+    loss = (D.gather(1, own[:, None]) - D.gather(1, chosen) + margin).clamp(min=0).sum(1).mean()
+    return loss, (D.argmin(1) == own).float().mean()
 
 
 def most_moving(grey: Tensor, patch: int, reach: int = 6) -> Tensor:
@@ -120,6 +126,10 @@ def most_moving(grey: Tensor, patch: int, reach: int = 6) -> Tensor:
     residue = torch.stack([(padded[:, i : i + H, j : j + W] - a).abs() for i in steps for j in steps], 1)
     best = residue.flatten(2).median(2).values.argmin(1)  # (B, S, H, W) -> (B, S, H * W) -> (B,)
     left_over = residue[torch.arange(len(a), device=a.device), best]  # (B, H, W)
+    shift = torch.stack([best // (2 * reach + 1), best % (2 * reach + 1)], 1) - reach  # (B, 2)
+    y, x = (torch.arange(n, device=a.device) + shift[:, i, None] for i, n in ((0, H), (1, W)))
+    seen = ((y >= 0) & (y < H))[:, :, None] & ((x >= 0) & (x < W))[:, None]  # not what the padding made up
+    left_over = left_over * seen
     total = F.avg_pool2d(left_over[:, None], patch, 1)[:, 0]  # (B, H - P + 1, W - P + 1)
     place = total.flatten(1).argmax(1)
     return torch.stack([place // total.shape[2], place % total.shape[2]], 1)
