@@ -1,7 +1,7 @@
 """What to train with, per method, data and profile: encoder, epochs, batch, optimiser, and what it scored.
 
 Profiles: `smoke` runs every code path in seconds and learns nothing; `laptop` is real training on two
-cores (the default); `gpu` is the tiny-image recipe of the literature (METHODS 0.6).
+cores (the default); `gpu` is the tiny-image recipe of the literature.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ LAPTOP = {
     ),
 }  # fmt: skip
 
-# METHODS 0.6 (ResNet-18 with the CIFAR stem); RotNet's schedule is METHODS 1.1 with a cosine.
+# Published CIFAR-10 recipes (ResNet-18 with the CIFAR stem) where there are any; RotNet's schedule with a cosine.
 GPU = {
     "supervised": Recipe("resnet18", epochs=100, batch=128, lr=0.1, warmup=5),
     "rotnet": Recipe("resnet18", epochs=100, batch=128, lr=0.1, warmup=5),

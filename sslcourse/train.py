@@ -340,9 +340,14 @@ def gentle_interrupt(loop: Loop) -> Iterator[None]:
 
 
 def refuse_mismatch(method: str | Method, data: Data) -> None:
-    """One line if a method that learns from clips gets images, or the other way round."""
+    """One line if a method that learns from clips gets images, or the reverse, or was built for another size."""
     method = METHODS.get(method) if isinstance(method, str) else method  # an unknown name: `build` will say
     clips = getattr(data.train, "images", None)
+    size = getattr(method, "size", None)
+    if isinstance(size, int) and size != data.size:
+        raise UserError(
+            f"{method.name} was built for images of {size} px and {data.name} has {data.size}: give size={data.size}"
+        )
     if method is None or clips is None or method.clips == (clips.ndim == 5):
         return
     if method.clips:

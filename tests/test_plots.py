@@ -134,12 +134,21 @@ def test_a_layout_measures_how_far_patches_are_from_their_places():
 
 
 def test_bins_have_their_own_colours():
-    rgb = bin_colours(torch.tensor([[80.0, 60.0], [-60.0, 60.0], [20.0, -80.0], [0.0, 0.0]]))  # red, green, blue, grey
+    rgb = bin_colours(
+        torch.tensor([[80.0, 60.0], [-60.0, 60.0], [20.0, -80.0], [0.0, 0.0]])
+    )  # red, green, blue, grey
     assert rgb[:3].argmax(1).tolist() == [0, 1, 2] and float(rgb[3].max() - rgb[3].min()) < 0.01
     figure = plots.gamut(BINS, {"p": torch.arange(len(BINS))})
     colours, values = figure.axes[0].images[0].get_array(), figure.axes[1].images[0].get_array()
-    assert int((np.asarray(colours) < 1).any(2).sum()) == len(BINS) == int(np.isfinite(np.ma.filled(values, np.nan)).sum())
+    assert (
+        int((np.asarray(colours) < 1).any(2).sum())
+        == len(BINS)
+        == int(np.isfinite(np.ma.filled(values, np.nan)).sum())
+    )
     rows, columns = values.shape
-    assert values[0].max() > values[0].min() and (rows, columns) == (len(BINS[:, 1].unique()), len(BINS[:, 0].unique()))
+    assert values[0].max() > values[0].min() and (rows, columns) == (
+        len(BINS[:, 1].unique()),
+        len(BINS[:, 0].unique()),
+    )
     place = [int((BINS[:, k].unique() == BINS[7, k]).nonzero()) for k in (1, 0)]
     assert values[tuple(place)] == 7

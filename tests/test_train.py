@@ -393,3 +393,9 @@ def test_a_truncated_state_is_named(tiny_data, tmp_path):
     state.write_bytes(state.read_bytes()[:1000])
     with pytest.raises(UserError, match="cannot be read"):
         pretrain("rotnet", tiny_data, recipe=replace(SMALL, epochs=1), out=tmp_path, device="cpu")
+
+
+def test_a_method_built_for_another_size_is_refused(tiny_data):
+    method = sc.METHODS["colorization"](nets.encoder("small", 32, width=8), size=32)
+    with pytest.raises(UserError, match="built for images of 32 px and tiny has 16: give size=16"):
+        pretrain(method, tiny_data, epochs=1)

@@ -170,7 +170,9 @@ class Look(nn.Module):
 
 def test_pointing_finds_the_place_with_the_same_embedding_and_copies_its_colour():
     f = torch.zeros(3, 2, 4, 4)
-    f[1, :, 2, 3] = f[2, :, 0, 1] = 9.0  # place (0, 1) of the target looks like (2, 3) of the second reference
+    f[1, :, 2, 3] = f[2, :, 0, 1] = (
+        9.0  # place (0, 1) of the target looks like (2, 3) of the second reference
+    )
     clip = torch.full((4, 3, 16, 16), 0.5)
     clip[2, :, 8:12, 12:16] = torch.tensor([0.9, 0.1, 0.1])[:, None, None]
     A, true, copied = widgets.pointed(Look(f), clip, 3, 0, 1)

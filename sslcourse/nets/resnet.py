@@ -76,7 +76,7 @@ class SmallResNet(Encoder):
 class ResNet(Encoder):
     """torchvision's ResNet without its classifier. Up to 64 pixels its stem is 3x3, stride 1; up to 32: no pool.
 
-    (METHODS 0.5; the stem of SimCLR's and MoCo's CIFAR experiments.)
+    (The stem of SimCLR's and MoCo's CIFAR experiments.)
     """
 
     def __init__(self, name: str = "resnet18", size: int = 32):

@@ -8,11 +8,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from sslcourse.data import load
 from sslcourse.data.images import Data, ImageSet
 from sslcourse.errors import UserError
 from sslcourse.views import gaussian_blur
-from sslcourse.views.view import View
 
 SIZES = {"train": 2000, "val": 200, "test": 1000}
 
@@ -92,12 +90,6 @@ def mapped(data: Data, name: str, change) -> Data:
     return Data(name, part(data.train), part(data.val), part(data.test))
 
 
-def through(view: View, data: Data, seed: int = 0) -> Data:
-    """The data behind a lens, or any other view."""
-    generator = torch.Generator().manual_seed(seed)
-    return mapped(data, f"{data.name} through {type(view).__name__}", lambda images: view(images, generator))
-
-
 def shuffled_pixels(data: Data, seed: int = 0) -> Data:
     """Each image's pixels in another order: its colour histogram, and nothing else."""
     generator = torch.Generator().manual_seed(seed)
@@ -105,9 +97,8 @@ def shuffled_pixels(data: Data, seed: int = 0) -> Data:
     def change(images: Tensor) -> Tensor:
         b, c, h, w = images.shape
         order = torch.rand(b, 1, h * w, generator=generator).argsort(2).expand(b, c, -1)
-        return (
-            images.flatten(2).gather(2, order.to(images.device)).view(b, c, h, w)
-        )  # (B, 3, H * W) -> (B, 3, H, W)
+        moved = images.flatten(2).gather(2, order.to(images.device))  # (B, 3, H * W)
+        return moved.view(b, c, h, w)  # (B, 3, H * W) -> (B, 3, H, W)
 
     return mapped(data, f"{data.name}, pixels shuffled", change)
 
@@ -117,8 +108,3 @@ def rows_only(data: Data) -> Data:
     return mapped(
         data, f"{data.name}, rows only", lambda images: images.mean(3, keepdim=True).expand_as(images)
     )
-
-
-def few(name: str, n: int = 4000) -> Data:
-    """The first images of a world."""
-    return load(name, limit=n)

@@ -14,9 +14,8 @@ class Lens(View):
     """Lateral chromatic aberration and vignetting; each strength is a number, or a range drawn from for every
     image.
 
-    aberration: red is magnified by 1 + aberration about the image's centre, blue by 1 - aberration, green
-    not; a
-    patch's colour fringes then tell where in the image it was (Doersch, Gupta & Efros 2015).
+    aberration: red is magnified by 1 + aberration about the image's centre, blue by 1 - aberration, green not;
+    a patch's colour fringes then tell where in the image it was (Doersch, Gupta & Efros 2015).
     vignetting: brightness falls as cos^4 of the angle from the axis; the corners keep the share 1 -
     vignetting.
     Zero leaves the images as they are, bit for bit.

@@ -1,4 +1,4 @@
-"""Patches of images, and what keeps a network from solving puzzles of patches by their surface (METHODS 9).
+"""Patches of images, and what keeps a network from solving puzzles of patches by their surface.
 
 Patches are (..., 3, s, s) float in [0, 1], most often (B, 9, 3, s, s) with the nine places of a 3x3 grid in
 row-major order. Every function draws anew for each patch; a strength of zero changes nothing.
@@ -25,9 +25,8 @@ def cut(images: Tensor, corners: Tensor, side: int) -> Tensor:
     pixels = rows[:, :, :, None] * w + columns[:, :, None]  # (B, P, side, side): places in a flat image
     pixels = pixels.flatten(1)[:, None].expand(b, c, -1)  # (B, P, side, side) -> (B, C, P * side * side)
     patches = images.flatten(2).gather(2, pixels)  # (B, C, H * W) -> (B, C, P * side * side)
-    return patches.view(b, c, -1, side, side).transpose(
-        1, 2
-    )  # (B, C, P, side, side) -> (B, P, C, side, side)
+    patches = patches.view(b, c, -1, side, side)  # (B, C, P * side * side) -> (B, C, P, side, side)
+    return patches.transpose(1, 2)  # (B, C, P, side, side) -> (B, P, C, side, side)
 
 
 def patch_grid(
@@ -141,9 +140,8 @@ def jitter_channels(patches: Tensor, pixels: int, generator: torch.Generator | N
         for i, n in ((0, h), (1, w))
     )
     planes = planes.gather(1, rows[:, :, None].expand(-1, h, w))
-    return planes.gather(2, columns[:, None].expand(-1, h, w)).view(
-        patches.shape
-    )  # (M, h, w) -> (..., 3, h, w)
+    planes = planes.gather(2, columns[:, None].expand(-1, h, w))
+    return planes.view(patches.shape)  # (M, h, w) -> (..., 3, h, w)
 
 
 def degrade(
@@ -173,9 +171,8 @@ def coarser(side: int, smallest: int) -> Tensor:
     shrunk = [
         F.interpolate(eye, (n, side), mode="bilinear", antialias=True) for n in range(smallest, side + 1)
     ]
-    return torch.cat([F.interpolate(s, (side, side), mode="bilinear") for s in shrunk])[
-        :, 0
-    ]  # (K, 1, side, side) ->
+    enlarged = [F.interpolate(s, (side, side), mode="bilinear") for s in shrunk]
+    return torch.cat(enlarged)[:, 0]  # (K, 1, side, side) -> (K, side, side)
 
 
 def _lattice(pitch: int, device: torch.device) -> Tensor:

@@ -46,6 +46,7 @@ class Context(Method):
     patch's mean and deviation over all channels. `patch` None takes gap and jitter from the size: 64 px: 16, 8, 1.
     A random square of at least `min_area` of the image (mirrored or not, which is ours) is resized bilinearly to a
     canvas that holds a grid; at 1/3 patches come at as many scales as in the paper. `grids` per image and step.
+    Two hidden layers of `hidden`; the paper has three of 4096.
     `kept`: the encoder. It is trained on patches and probed on whole images in full colour, as they are.
     """
 
@@ -114,7 +115,7 @@ class Context(Method):
         h = self.features_of(patches.flatten(0, 1))  # (B', 9, 3, s, s) -> (B' * 9, hidden), B' = B * grids
         h = h.view(-1, 9, self.hidden)  # (B' * 9, hidden) -> (B', 9, hidden)
         pairs = torch.cat([h[:, self.first], h[:, self.second]], 2)  # (B', 40, 2 hidden)
-        logits = self.fc7(pairs.flatten(0, 1))  # (B' * 40, 8)
+        logits = self.fc7(pairs.flatten(0, 1))  # (B', 40, 2 hidden) -> (B' * 40, 8)
         y = self.direction.repeat(len(h))
         return {"loss": F.cross_entropy(logits, y), "accuracy": (logits.argmax(1) == y).float().mean()}
 

@@ -114,9 +114,8 @@ class ContextEncoder(Method):
             start = (torch.rand(sides.shape, device=images.device) * (S + 1 - sides)).floor()
             at = torch.arange(S, device=images.device)
             rows, columns = (at >= start) & (at < start + sides)  # (B, blocks, S) each
-            H = (rows[..., None] & columns[..., None, :]).any(
-                1, keepdim=True
-            )  # (B, blocks, S, S) -> (B, 1, S, S)
+            block = rows[..., None] & columns[..., None, :]  # (B, blocks, S, S)
+            H = block.any(1, keepdim=True)  # (B, blocks, S, S) -> (B, 1, S, S)
         M = F.max_pool2d(H.float(), 2 * m + 1, 1, m) > 0 if m else H
         return H, M
 

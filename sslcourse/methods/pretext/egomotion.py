@@ -102,9 +102,8 @@ class Egomotion(Method):
         y = self.classes(index, t[:, a], t[:, b]).flatten(0, 1)  # (B, P, 3) -> (B * P, 3)
         logits = self.logits(maps[:, a].flatten(0, 1), maps[:, b].flatten(0, 1))  # (B * P, 3, bins)
         off = (logits.argmax(2) - y).abs().float()
-        loss = F.cross_entropy(
-            logits.flatten(0, 1).float(), y.flatten()
-        )  # (B * P, 3, bins) -> (B * P * 3, bins)
+        logits = logits.flatten(0, 1).float()  # (B * P, 3, bins) -> (B * P * 3, bins)
+        loss = F.cross_entropy(logits, y.flatten())  # (B * P, 3) -> (B * P * 3,)
         return {"loss": loss, "accuracy": (off == 0).float().mean(), "bins_off": off.mean()}
 
 

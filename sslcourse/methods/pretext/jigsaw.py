@@ -50,7 +50,7 @@ class Jigsaw(Method):
     once and their features shuffled: `puzzles` orders per image and step cost little more than one.
     Against shortcuts: a random gap (tiles of `tile` px in cells of `cell`; None: 16 in 21 at 64 px), `normalise`
     each tile by its own mean and deviation per channel, colour channels of each tile shifted by up to `channels`
-    px, and a share `grey` of images without colour.
+    px (None: 2 of 64), and a share `grey` of images without colour.
     The paper has 1000 permutations, fc6 512 wide and fc7 4096, no batch norm; the code 100, 1024 and 4096.
     `kept`: the encoder. It is trained on normalised tiles and probed on whole images as they are.
     """
@@ -71,7 +71,7 @@ class Jigsaw(Method):
         cell: int | None = None,
         tile: int | None = None,
         normalise: bool = True,
-        channels: int = 2,
+        channels: int | None = None,
         grey: float = 0.3,
         tower: int = 512,
         hidden: int = 4096,
@@ -99,9 +99,8 @@ class Jigsaw(Method):
     def features_of(self, t: Tensor) -> Tensor:
         """The towers: tiles (B, 9, 3, t, t) in [0, 1] -> (B, 9, tower)."""
         t = standardise(t) if self.normalise else t
-        return self.fc6(self.encoder(t.flatten(0, 1))).view(
-            -1, 9, self.tower
-        )  # (B * 9, tower) -> (B, 9, tower)
+        h = self.fc6(self.encoder(t.flatten(0, 1)))  # (B, 9, 3, t, t) -> (B * 9, tower)
+        return h.view(-1, 9, self.tower)  # (B * 9, tower) -> (B, 9, tower)
 
     def logits(self, t: Tensor) -> Tensor:
         """Which order the slots are in: tiles (B, 9, 3, t, t), slot by slot, in [0, 1] -> (B, permutations)."""
@@ -111,9 +110,13 @@ class Jigsaw(Method):
         self, images: Tensor, index: Tensor | None = None, labels: Tensor | None = None
     ) -> dict[str, Tensor]:
         t = tiles(self.view(images), *self.geometry(images.shape[-1]))
-        h = self.features_of(jitter_channels(t, self.channels))
+        pixels = (
+            max(1, round(t.shape[-1] / 32)) if self.channels is None else self.channels
+        )  # the paper's 2 of 64
+        h = self.features_of(jitter_channels(t, pixels))
         y = torch.randint(self.permutations, (len(images), self.puzzles), device=images.device)
         rows = torch.arange(len(images), device=images.device)[:, None, None]
         slots = h[rows, self.orders[y]]  # (B, 9, tower) -> (B, puzzles, 9, tower)
-        logits, y = self.fc7(slots.flatten(2).flatten(0, 1)), y.flatten()  # (B * puzzles, permutations)
+        slots = slots.flatten(2).flatten(0, 1)  # (B, puzzles, 9, tower) -> (B * puzzles, 9 * tower)
+        logits, y = self.fc7(slots), y.flatten()  # (B, puzzles) -> (B * puzzles,)
         return {"loss": F.cross_entropy(logits, y), "accuracy": (logits.argmax(1) == y).float().mean()}

@@ -38,7 +38,7 @@ class SplitBrain(Method):
     L = CE(F1(L), bin of ab) + CE(F2(ab), bin of L), per place, on averages over `stride` pixels: one-hot targets,
     Q bins of ab and `L_bins` of L, no rebalancing. The halves share no weight and exchange nothing.
     `encoder` is a pattern from `nets.encoder`: two networks of half its width are made of it. A "small" one halves its
-    `width`, and its features keep their number; of all others, which have no width to halve, there are two copies.
+    `width`, and its features keep their number; of all others, which have no width to halve, there are two fresh ones.
     `task`: "split", or a control: one half alone ("L->ab", "ab->L"); "auto-split", where each half predicts
     what it sees itself; "auto", an autoencoder in one piece of full width that sees Lab and predicts Lab.
     `kept`: the halves, side by side; `kept.parts` are the halves.
