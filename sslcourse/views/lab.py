@@ -7,7 +7,7 @@ precision would quantise colours.
 import torch
 from torch import Tensor
 
-from sslcourse.views.view import check_images
+from sslcourse.views.view import check_images, constant
 
 PRIMARIES = ((0.64, 0.33), (0.30, 0.60), (0.15, 0.06))  # chromaticities x, y of sRGB's red, green and blue
 WHITE = (0.95047, 1.0, 1.08883)  # X, Y, Z of D65
@@ -21,8 +21,8 @@ def _rgb_to_xyz() -> Tensor:
     return xyz * torch.linalg.solve(xyz, white) / white[:, None]
 
 
-TO_XYZ = _rgb_to_xyz()
-TO_RGB = torch.linalg.inv(TO_XYZ)
+TO_XYZ = tuple(map(tuple, _rgb_to_xyz().tolist()))
+TO_RGB = tuple(map(tuple, torch.linalg.inv(_rgb_to_xyz()).tolist()))
 
 
 def rgb_to_lab(images: Tensor) -> Tensor:
@@ -32,7 +32,7 @@ def rgb_to_lab(images: Tensor) -> Tensor:
         linear = torch.where(
             images > 0.04045, ((images.clamp_min(0.04045) + 0.055) / 1.055) ** 2.4, images / 12.92
         )
-        xyz = torch.einsum("ij,bjhw->bihw", TO_XYZ.to(linear), linear)
+        xyz = torch.einsum("ij,bjhw->bihw", constant(TO_XYZ, linear.device, linear.dtype), linear)
         root = xyz.clamp_min(DELTA**3) ** (1 / 3)
         x, y, z = torch.where(xyz > DELTA**3, root, xyz / (3 * DELTA**2) + 4 / 29).unbind(1)
         return torch.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], 1)
@@ -45,6 +45,6 @@ def lab_to_rgb(lab: Tensor) -> Tensor:
         y = (L + 16) / 116
         f = torch.stack([y + a / 500, y, y - b / 200], 1)
         xyz = torch.where(f > DELTA, f**3, 3 * DELTA**2 * (f - 4 / 29))
-        linear = torch.einsum("ij,bjhw->bihw", TO_RGB.to(xyz), xyz)
+        linear = torch.einsum("ij,bjhw->bihw", constant(TO_RGB, xyz.device, xyz.dtype), xyz)
         root = 1.055 * linear.clamp_min(0.0031308) ** (1 / 2.4) - 0.055
         return torch.where(linear > 0.0031308, root, 12.92 * linear).clamp(0, 1)

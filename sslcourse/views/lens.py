@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sslcourse.errors import UserError
-from sslcourse.views.view import View, uniform
+from sslcourse.views.view import View, constant, uniform
 
 Strength = float | tuple[float, float]
 
@@ -51,7 +51,7 @@ def aberrate(images: Tensor, aberration: Tensor) -> Tensor:
     """images (B, 3, H, W), aberration (B,): red magnified by 1 + aberration, blue by 1 - aberration;
     bicubic."""
     b, _, h, w = images.shape
-    sign = torch.tensor([1.0, -1.0], device=images.device, dtype=images.dtype)
+    sign = constant((1.0, -1.0), images.device, images.dtype)
     # (B, 2) -> (B * 2,): where a pixel's light came from
     scale = (1 / (1 + sign * aberration.unsqueeze(1))).flatten()
     theta = torch.zeros(2 * b, 2, 3, device=images.device, dtype=images.dtype)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sslcourse.errors import UserError
 from sslcourse.views.crops import resample
-from sslcourse.views.view import check_images, uniform
+from sslcourse.views.view import check_images, constant, uniform
 
 KERNELS = ("nearest-exact", "bilinear", "bicubic", "area")
 
@@ -121,7 +121,7 @@ def project_colours(patches: Tensor) -> Tensor:
     Lenses bring red and blue out of line with green, so that is where most of the aberration shows
     (Doersch et al. 2015).
     """
-    a = torch.tensor([[[-1.0]], [[2.0]], [[-1.0]]], device=patches.device, dtype=patches.dtype)  # (3, 1, 1)
+    a = constant((((-1.0,),), ((2.0,),), ((-1.0,),)), patches.device, patches.dtype)  # (3, 1, 1)
     return patches - (patches * a).sum(-3, keepdim=True) * a / 6
 
 
@@ -159,15 +159,17 @@ def degrade(
     images = patches.reshape(-1, *patches.shape[-3:])  # (..., 3, s, s) -> (M, 3, s, s)
     sizes = _whole((len(images),), side - smallest + 1, images, generator)
     chosen = uniform((len(images),), 0, 1, images, generator) < p
-    matrices = coarser(side, smallest).to(images)[torch.where(chosen, sizes, side - smallest)]
+    matrices = coarser(side, smallest, images.device).to(images.dtype)[
+        torch.where(chosen, sizes, side - smallest)
+    ]
     with torch.no_grad(), torch.autocast(images.device.type, enabled=False):
         return resample(images, matrices, matrices).view(patches.shape)  # (M, 3, s, s) -> (..., 3, s, s)
 
 
 @functools.lru_cache(8)
-def coarser(side: int, smallest: int) -> Tensor:
+def coarser(side: int, smallest: int, device: torch.device) -> Tensor:
     """(K, side, side): the matrices that shrink `side` pixels to smallest, ..., side ones and enlarge them again."""
-    eye = torch.eye(side)[None, None]
+    eye = torch.eye(side, device=device)[None, None]
     shrunk = [
         F.interpolate(eye, (n, side), mode="bilinear", antialias=True) for n in range(smallest, side + 1)
     ]
@@ -188,7 +190,7 @@ def _free(images: Tensor, span: int, what: str) -> Tensor:
         raise UserError(
             f"{what} spans {span} px, the images have {h}x{w}: enlarge them, or use smaller patches"
         )
-    return torch.tensor((h - span, w - span), device=images.device)
+    return constant((h - span, w - span), images.device, torch.int64)
 
 
 def _whole(shape, below: int | Tensor, images: Tensor, generator: torch.Generator | None) -> Tensor:

@@ -79,6 +79,13 @@ def check_images(images: Tensor, caller: str) -> None:
         )
 
 
+@functools.lru_cache(64)
+def constant(values: tuple, device: torch.device, dtype: torch.dtype = torch.float32) -> Tensor:
+    """The tensor of (nested) tuples of numbers, made once per device: a copy in every step would stall a GPU."""
+    with torch.inference_mode(False):  # or no training could use what an evaluation made first
+        return torch.tensor(values, device=device, dtype=dtype)
+
+
 def uniform(shape, low: float, high: float, images: Tensor, generator: torch.Generator | None) -> Tensor:
     """Uniform numbers in [low, high), of the images' dtype, on the images' device."""
     device = images.device if generator is None else generator.device

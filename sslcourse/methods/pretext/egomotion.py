@@ -57,6 +57,8 @@ class Egomotion(Method):
             nn.Linear(D * h * w, hidden, bias=False), nn.BatchNorm1d(hidden), nn.ReLU(),
         )  # fmt: skip
         self.heads = nn.Linear(hidden, len(CAMERA) * bins)
+        for name, value in zip(("earlier", "later"), pairs(self.seen), strict=True):
+            self.register_buffer(name, value, persistent=False)
         self.register_buffer("camera", torch.zeros(n_clips, frames, len(CAMERA)))
         self.register_buffer("edges", torch.zeros(len(CAMERA), bins - 1))
 
@@ -98,7 +100,7 @@ class Egomotion(Method):
         t = torch.rand(B, self.frames, device=device).argsort(1)[:, : self.seen]  # (B, seen), all different
         frames = images[torch.arange(B, device=device)[:, None], t]  # (B, seen, 3, H, W)
         maps = self.encoder.final_map(frames.flatten(0, 1)).unflatten(0, (B, self.seen))  # (B, seen, D, h, w)
-        a, b = (side.to(device) for side in pairs(self.seen))
+        a, b = self.earlier, self.later
         y = self.classes(index, t[:, a], t[:, b]).flatten(0, 1)  # (B, P, 3) -> (B * P, 3)
         logits = self.logits(maps[:, a].flatten(0, 1), maps[:, b].flatten(0, 1))  # (B * P, 3, bins)
         off = (logits.argmax(2) - y).abs().float()
