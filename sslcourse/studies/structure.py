@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from sslcourse import load
+from sslcourse import evaluate, load
+from sslcourse.data.images import Data
+from sslcourse.shortcuts.experiment import treated_part
 from sslcourse.studies.table import scores
+from sslcourse.views import standardise
 
 CARELESS = {
     "context": {"gap": 0, "jitter": 0, "normalise": False, "degrade": 0.0},
@@ -13,8 +16,23 @@ CARELESS = {
 
 def study(seed: int):
     patches, small = load("toybox-patches"), load("toybox")
+    encoders = {}
     for method in ("context", "jigsaw", "counting", "context_encoder"):
         data = small if method == "context_encoder" else patches
-        yield from scores(method, method, data, seed)[1]
+        run, rows = scores(method, method, data, seed)
+        encoders[method] = run.encoder
+        yield from rows
     for method, arguments in CARELESS.items():
-        yield from scores(f"{method}, careless", method, patches, seed, **arguments)[1]
+        run, rows = scores(f"{method}, careless", method, patches, seed, **arguments)
+        encoders[f"{method}, careless"] = run.encoder
+        yield from rows
+    parts = (treated_part(part, standardise, seed) for part in (patches.train, patches.val, patches.test))
+    data = Data("toybox-patches, standardised", *parts)
+    for name in ("context", "jigsaw", *(f"{method}, careless" for method in CARELESS)):
+        score = evaluate.linear(encoders[name], data, seed=seed, beside_random=False)
+        yield {
+            "method": name,
+            "data": data.name,
+            "protocol": "linear, standardised images",
+            "value": score.value,
+        }
