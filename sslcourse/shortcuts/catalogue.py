@@ -241,7 +241,7 @@ SHORTCUTS: dict[str, Shortcut] = {
                 ),
             ),
             world("toybox"),
-            steps=400,
+            steps=250,
         ),
     )
 }
