@@ -225,7 +225,6 @@ SHORTCUTS: dict[str, Shortcut] = {
             (
                 Variant("convolutions, hole in the middle", "leaky", builder(Inpainter, mask="centre")),
                 Variant("convolutions, random 75%", "between", builder(Inpainter, mask="random")),
-                Variant("ViT, hole in the middle", "between", builder(Inpainter, mask="centre"), encoder=VIT),
                 Variant(
                     "ViT, hole in the middle, left out",
                     "between",
