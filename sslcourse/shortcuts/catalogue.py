@@ -240,7 +240,7 @@ SHORTCUTS: dict[str, Shortcut] = {
                 ),
             ),
             world("toybox"),
-            steps=250,
+            steps=120,
         ),
     )
 }
