@@ -196,9 +196,8 @@ def lens_view(image: Tensor, aberration: float = 0.03, cure: str = "none", capti
     seen = Lens(aberration)(image[None].float())
     corner = seen[..., : image.shape[-1] // 4, : image.shape[-1] // 4]
     cured = CURES[cure](corner).clamp(0, 1)
-    figure, axes = canvas(
-        2.5, caption or "Red is magnified, blue is reduced; the fringes point to the centre.", 1, 3
-    )
+    caption = caption or "Red is magnified, blue is reduced; the fringes point to the centre."
+    figure, axes = canvas(2.5, caption, 1, 3)
     titles = (f"aberration {aberration:.2f}", "its upper left corner", f"the corner, cure: {cure}")
     for ax, shown, title in zip(axes, (seen, corner, cured), titles, strict=True):
         ax.imshow(pixels(shown[0]))
