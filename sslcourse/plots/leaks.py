@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -37,7 +38,7 @@ def leak(
         "probe_accuracy": "linear probe",
     }
     panels = {key: title for key, title in panels.items() if spread(rows, key)}
-    figure, axes = canvas(1.0 + 0.34 * len(variants), caption, 1, len(panels), sharey=True, squeeze=False)
+    figure, axes = canvas(1.15 + 0.34 * len(variants), caption, 1, len(panels), sharey=True, squeeze=False)
     said = []
     for ax, (key, title) in zip(axes[0], panels.items(), strict=True):
         for y, variant in enumerate(variants):
@@ -51,7 +52,7 @@ def leak(
                 ax.plot([base[0]] * 2, [y - 0.4, y + 0.4], color=BLACK, linewidth=2)
         if key != "probe_accuracy" and rows[0]["chance"]:
             ax.axvline(rows[0]["chance"], color=BLACK, linestyle="--", linewidth=1)
-        ax.set_title(title, fontsize=9.5)
+        ax.set_title(textwrap.fill(title, 26), fontsize=9.5)
         ax.set_xlim(0, 1.17)
         ax.set_xticks([0, 0.5, 1])
         ax.grid(axis="y", visible=False)
