@@ -62,12 +62,23 @@ def hypercolumns(layers: dict[str, Tensor], points: Tensor) -> Tensor:
 
 
 @torch.no_grad()
+def tried(encoder: Encoder, question, size: int):
+    """What `question` (encoder.layers, encoder.final_map) answers to one blank image of `size` pixels."""
+    training = encoder.training
+    encoder.eval()
+    answer = question(torch.zeros(1, 3, size, size, device=next(encoder.parameters()).device))
+    encoder.train(training)
+    return answer
+
+
 def widths(encoder: Encoder, size: int) -> list[int]:
     """Channels of every layer, first to last."""
-    training = encoder.training
-    layers = encoder.eval().layers(torch.zeros(1, 3, size, size))
-    encoder.train(training)
-    return [as_map(layer).shape[1] for layer in layers.values()]
+    return [as_map(layer).shape[1] for layer in tried(encoder, encoder.layers, size).values()]
+
+
+def map_shape(encoder: Encoder, size: int) -> tuple[int, int, int]:
+    """(C, h, w) of the last map that the encoder makes of images of `size` pixels."""
+    return tuple(tried(encoder, encoder.final_map, size).shape[1:])
 
 
 def as_map(layer: Tensor) -> Tensor:

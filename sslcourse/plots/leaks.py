@@ -21,6 +21,11 @@ def spread(rows: Sequence[Mapping], key: str, **wanted) -> tuple[float, float] |
     return (float(np.mean(found)), float(np.std(found, ddof=1)) if len(found) > 1 else 0.0) if found else None
 
 
+def floor(rows: Sequence[Mapping]) -> float:
+    """What guessing is worth on the control: where its images tell a part of the answer, more than on toys."""
+    return rows[0].get("control_chance") or rows[0]["chance"]
+
+
 @styled
 def leak(
     rows: Sequence[Mapping], caption: str = "", alt: str = "", *, control: str = "images without content"
@@ -50,8 +55,9 @@ def leak(
             said.append(f"{variant}, {title}: {mean:.2f}")
             if key == "probe_accuracy" and (base := spread(rows, "random_probe", variant=variant)):
                 ax.plot([base[0]] * 2, [y - 0.4, y + 0.4], color=BLACK, linewidth=2)
-        if key != "probe_accuracy" and rows[0]["chance"]:
-            ax.axvline(rows[0]["chance"], color=BLACK, linestyle="--", linewidth=1)
+        chance = floor(rows) if key == "control_accuracy" else rows[0]["chance"]
+        if key != "probe_accuracy" and chance:
+            ax.axvline(chance, color=BLACK, linestyle="--", linewidth=1)
         ax.set_title(textwrap.fill(title, 26), fontsize=9.5)
         ax.set_xlim(0, 1.17)
         ax.set_xticks([0, 0.5, 1])
@@ -77,7 +83,7 @@ def leaks(records: Mapping[str, Sequence[Mapping]], caption: str = "", alt: str 
             named = [row["variant"] for row in rows if row["kind"] == kind]
             if not named or not spread(rows, "control_accuracy", variant=named[-1]):
                 break
-            chance = rows[0]["chance"]
+            chance = floor(rows)
             x = (spread(rows, "control_accuracy", variant=named[-1])[0] - chance) / (1 - chance)
             ends.append((x, spread(rows, "probe_accuracy", variant=named[-1])[0]))
         if len(ends) < 2:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ from sslcourse.errors import UserError
 from sslcourse.methods import Method
 from sslcourse.nets import Encoder
 from sslcourse.recipes import Recipe
+from sslcourse.shortcuts.controls import mapped
 from sslcourse.train import pretrain
 
 
@@ -38,7 +39,8 @@ class Variant:
 class Shortcut:
     """A leak, its cures, and how to measure them.
 
-    warns: what the talk says, in our words. task: what pretext accuracy is. chance: of the task. world(seed): data to
+    warns: what the talk says, in our words. task: what pretext accuracy is. chance: of the task; control_chance: on
+    the control, where it differs. world(seed): data to
     train and judge on; control(seed): data without content (None: none is possible). probe: labelled data, or a
     name. extra: name -> data on which the network that has seen nothing but the control is
     judged too. steps: of training, each. treat: makes whole images look like those of the task, for a second probe.
@@ -54,6 +56,7 @@ class Shortcut:
     world: Callable[[int], Data] | None
     control: Callable[[int], Data] | None = None
     control_name: str = ""
+    control_chance: float | None = None
     probe: Callable[[], Data] | None = None
     extra: dict[str, Callable[[int], Data]] = field(default_factory=dict)
     steps: int = 200
@@ -141,8 +144,8 @@ def experiment(
         if variants and variant.name not in variants:
             continue
         start = time.perf_counter()
-        world = cut((variant.world or shortcut.world)(seed), limit)
-        probe = cut(shortcut.probe(), limit) if shortcut.probe else world
+        world = first((variant.world or shortcut.world)(seed), limit)
+        probe = first(shortcut.probe(), limit) if shortcut.probe else world
         judged = {"seed": seed, "batch": shortcut.batch, "batch_statistics": shortcut.batch_statistics}
         method = train(variant.build, shortcut, variant, world, shortcut.steps, seed, device)
         row = {
@@ -152,20 +155,20 @@ def experiment(
             "pretext_accuracy": heldout_accuracy(method, world.test, **judged),
             "control_accuracy": None,
             "chance": shortcut.chance,
+            "control_chance": shortcut.control_chance or shortcut.chance,
             "probe_accuracy": linear(method.kept, probe, seed, device),
             "random_probe": random_probe(nets.random_like(method.kept, seed), probe),
         }
         treat = shortcut.treat or getattr(method, "treated", None)
         if treat is not None:  # the probe on images that look like those of the pretext task
-            parts = (treated_part(part, treat, seed) for part in (probe.train, probe.val, probe.test))
-            row["treated_probe"] = linear(method.kept, Data(probe.name, *parts), seed, device)
+            row["treated_probe"] = linear(method.kept, treated(probe, treat, seed), seed, device)
         make = variant.control or shortcut.control
         if make is not None:
-            data = cut(make(seed), limit)
+            data = first(make(seed), limit)
             blind = train(variant.build, shortcut, variant, data, shortcut.control_steps, seed, device)
             row["control_accuracy"] = heldout_accuracy(blind, data.test, **judged)
             for name, other in shortcut.extra.items():
-                row[f"{name}_accuracy"] = heldout_accuracy(blind, cut(other(seed), limit).test, **judged)
+                row[f"{name}_accuracy"] = heldout_accuracy(blind, first(other(seed), limit).test, **judged)
         if shortcut.closed is not None:
             shortcut.closed(method)
             row["closed_accuracy"] = heldout_accuracy(method, world.test, **judged)
@@ -185,14 +188,14 @@ def linear(encoder: Encoder, data: Data, seed: int, device: str) -> float:
     return evaluate.linear(encoder, data, seed=seed, device=device, beside_random=False).value
 
 
-def cut(data: Data, limit: int | None) -> Data:
+def first(data: Data, limit: int | None) -> Data:
     if limit is None:
         return data
     return Data(data.name, *(part[:limit] for part in (data.train, data.val, data.test)))
 
 
-def treated_part(part: ImageSet, treat: Callable[[Tensor], Tensor], seed: int) -> ImageSet:
+def treated(data: Data, treat: Callable[[Tensor], Tensor], seed: int) -> Data:
+    """The data with all images treated as those of a task are; what is random in it comes from `seed`."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        images = torch.cat([treat(chunk.float().div(255)) for chunk in part.images.split(512)])
-    return replace(part, images=images.mul(255).round_().clamp_(0, 255).to(torch.uint8))
+        return mapped(data, f"{data.name}, treated", treat)

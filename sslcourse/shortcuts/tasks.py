@@ -21,6 +21,7 @@ from sslcourse.views import (
     project_colours,
     standardise,
 )
+from sslcourse.views.patches import KERNELS
 from sslcourse.views.view import uniform
 
 CURES = {
@@ -157,7 +158,7 @@ class GuessScale(Method):
         self, images: Tensor, index: Tensor | None = None, labels: Tensor | None = None
     ) -> dict[str, Tensor]:
         size = images.shape[-1]
-        modes = ("nearest-exact", "bilinear", "bicubic", "area") if self.kernel == "random" else ("bilinear",)
+        modes = KERNELS if self.kernel == "random" else ("bilinear",)
         crops, b = [], len(images)
         for share in self.SHARES:
             side = round(size * share)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from sslcourse import evaluate, load
-from sslcourse.data.images import Data
-from sslcourse.shortcuts.experiment import treated_part
+from sslcourse.shortcuts.experiment import treated
 from sslcourse.studies.table import scores
 from sslcourse.views import standardise
 
@@ -26,8 +25,7 @@ def study(seed: int):
         run, rows = scores(f"{method}, careless", method, patches, seed, **arguments)
         encoders[f"{method}, careless"] = run.encoder
         yield from rows
-    parts = (treated_part(part, standardise, seed) for part in (patches.train, patches.val, patches.test))
-    data = Data("toybox-patches, standardised", *parts)
+    data = treated(patches, standardise, seed)
     for name in ("context", "jigsaw", *(f"{method}, careless" for method in CARELESS)):
         score = evaluate.linear(encoders[name], data, seed=seed, beside_random=False)
         yield {

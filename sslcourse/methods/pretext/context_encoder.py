@@ -13,6 +13,7 @@ from sslcourse.data.images import Data
 from sslcourse.errors import UserError
 from sslcourse.methods.method import Method, Paper
 from sslcourse.nets import Encoder
+from sslcourse.nets.dense import map_shape
 
 
 class ChannelwiseLinear(nn.Module):
@@ -66,10 +67,7 @@ class ContextEncoder(Method):
         self.size, self.region, self.blocks, self.adversarial = size, region, blocks, adversarial
         self.overlap, self.band, self.width = overlap, band, width
         self.margin = max(1, round(overlap * size / 128)) if overlap else 0
-        training = encoder.training
-        with torch.no_grad():
-            _, D, h, w = encoder.eval().final_map(torch.zeros(1, 3, size, size)).shape
-        encoder.train(training)
+        D, h, w = map_shape(encoder, size)
         parts: list[nn.Module] = [
             ChannelwiseLinear(D, h * w), nn.Conv2d(D, D, 1, bias=False), nn.BatchNorm2d(D), nn.ReLU()
         ]  # fmt: skip

@@ -10,6 +10,7 @@ from sslcourse.data.images import Data
 from sslcourse.errors import UserError
 from sslcourse.methods.method import Method, Paper
 from sslcourse.nets import Encoder
+from sslcourse.nets.dense import map_shape
 
 CAMERA = ("camera_azimuth", "camera_elevation", "camera_distance")
 
@@ -48,10 +49,7 @@ class Egomotion(Method):
         super().__init__(encoder)
         self.size, self.n_clips, self.frames, self.bins = size, n_clips, frames, bins
         self.seen, self.hidden = min(seen, frames), hidden
-        training = encoder.training
-        with torch.no_grad():
-            _, D, h, w = encoder.eval().final_map(torch.zeros(1, 3, size, size)).shape
-        encoder.train(training)
+        D, h, w = map_shape(encoder, size)
         self.compare = nn.Sequential(
             nn.Conv2d(2 * D, D, 3, padding=1, bias=False), nn.BatchNorm2d(D), nn.ReLU(), nn.Flatten(),
             nn.Linear(D * h * w, hidden, bias=False), nn.BatchNorm1d(hidden), nn.ReLU(),
