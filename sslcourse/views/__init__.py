@@ -12,6 +12,7 @@ from sslcourse.views.compose import (
     weak_view,
 )
 from sslcourse.views.crops import HorizontalFlip, MultiCrop, RandomResizedCrop, ShiftCrop, resized_crop
+from sslcourse.views.distort import Cutout, GaussianNoise, RandomQuarterTurn, Sobel, sobel
 from sslcourse.views.lab import lab_to_rgb, rgb_to_lab
 from sslcourse.views.lens import Lens
 from sslcourse.views.patches import (
@@ -33,13 +34,17 @@ from sslcourse.views.view import View
 __all__ = [
     "ColourJitter",
     "Compose",
+    "Cutout",
     "GaussianBlur",
+    "GaussianNoise",
     "Greyscale",
     "HorizontalFlip",
     "Lens",
     "MultiCrop",
+    "RandomQuarterTurn",
     "RandomResizedCrop",
     "ShiftCrop",
+    "Sobel",
     "Solarise",
     "View",
     "byol_views",
@@ -63,6 +68,7 @@ __all__ = [
     "rgb_to_lab",
     "rotate90",
     "simclr_view",
+    "sobel",
     "standardise",
     "tiles",
     "weak_view",

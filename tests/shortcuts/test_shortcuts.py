@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch import nn
 from torch.nn import functional as F
 
 from sslcourse import nets, shortcuts, studies
@@ -17,11 +16,9 @@ from sslcourse.shortcuts.autoencoders import Inpainter
 from sslcourse.shortcuts.experiment import experiment
 from sslcourse.shortcuts.tasks import (
     AbsolutePosition,
-    GroupedBatchNorm,
     GuessScale,
     LeakySimCLR,
     Turned,
-    grouped,
     turn,
 )
 from sslcourse.views import four_rotations, rotate90
@@ -147,28 +144,6 @@ def test_scale_is_labelled_by_the_crop(kernel):
     rough = (seen["x"][..., 1:] - seen["x"][..., :-1]).square().mean((1, 2, 3)).view(4, 16).mean(1)
     if kernel == "bilinear":
         assert (rough.diff() > 0).all()  # less enlarged, less smooth
-
-
-def test_grouped_batch_norm_is_batch_norm_of_every_group():
-    torch.manual_seed(0)
-    x, plain = torch.randn(12, 5, 4, 4, requires_grad=True), nn.BatchNorm2d(5)
-    nn.init.normal_(plain.weight)
-    net = grouped(nn.Sequential(nn.BatchNorm2d(5)), 4)
-    net[0].load_state_dict(plain.state_dict())
-    assert type(net[0]) is GroupedBatchNorm
-    expected = torch.cat([plain(part) for part in x.split(4)])
-    found = net(x)
-    torch.testing.assert_close(found, expected)
-    weights = torch.randn_like(found)
-    for a, b in zip(
-        torch.autograd.grad((found * weights).sum(), [x]),
-        torch.autograd.grad((expected * weights).sum(), [x]),
-        strict=True,
-    ):
-        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
-    whole = nn.BatchNorm2d(5)
-    whole(x)
-    torch.testing.assert_close(net[0].running_mean, whole.running_mean)
 
 
 def test_shuffling_changes_nothing_where_batch_norm_sees_the_whole_batch_and_something_where_it_does_not():

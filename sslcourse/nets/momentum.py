@@ -1,0 +1,23 @@
+"""A network that follows another slowly: the key encoder of MoCo, the teacher of self-distillation."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import nn
+
+
+def momentum_copy(module: nn.Module) -> nn.Module:
+    """A copy that no gradient reaches; `follow` moves it."""
+    return copy.deepcopy(module).requires_grad_(False)
+
+
+@torch.no_grad()
+def follow(slow: nn.Module, online: nn.Module, m: float) -> None:
+    """psi <- m psi + (1 - m) theta, for parameters only: batch norm's statistics are the slow network's own.
+
+    m = 1 leaves it where it is, m = 0 makes it equal to `online`.
+    """
+    psi, theta = list(slow.parameters()), list(online.parameters())
+    torch._foreach_lerp_(psi, theta, 1 - m)
