@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -100,7 +101,21 @@ def build_saved(config: dict, folder: Path) -> Method:
     return METHODS[config["method"]](nets.encoder(**config["encoder"]), **config["arguments"])
 
 
+def default_arguments(method: str) -> dict:
+    """What the constructor of a known method assumes, by name."""
+    if method not in METHODS:
+        return {}
+    parameters = inspect.signature(METHODS[method].__init__).parameters
+    return {name: p.default for name, p in parameters.items() if p.default is not p.empty}
+
+
 def refuse_differences(saved: dict, asked: dict, out: Path) -> None:
+    """UserError that names the first setting in which two configurations differ.
+
+    An argument that the saved run does not know came later: it ran with what is the default today.
+    """
+    arguments = {**default_arguments(saved["method"]), **saved["arguments"]}
+    saved = {**saved, "arguments": arguments if asked["arguments"] else saved["arguments"]}
     flat = [
         {**c, **{f"recipe.{k}": v for k, v in c["recipe"].items()}, "recipe": None} for c in (saved, asked)
     ]

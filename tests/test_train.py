@@ -20,6 +20,7 @@ import sslcourse as sc
 from sslcourse import checkpoint, nets, train
 from sslcourse.errors import UserError
 from sslcourse.recipes import Recipe
+from sslcourse.runs import refuse_differences
 from sslcourse.train import Diverged, Run, data_order, pretrain
 from tests.stub import Stub
 
@@ -399,3 +400,12 @@ def test_a_method_built_for_another_size_is_refused(tiny_data):
     method = sc.METHODS["colorization"](nets.encoder("small", 32, width=8), size=32)
     with pytest.raises(UserError, match="built for images of 32 px and tiny has 16: give size=16"):
         pretrain(method, tiny_data, epochs=1)
+
+
+def test_a_run_from_before_an_argument_came_resumes_with_its_default(tiny_data, tmp_path):
+    out = tmp_path / "run"
+    config = pretrain("simclr", tiny_data, recipe=SMALL, out=out, device="cpu").config
+    older = {**config, "arguments": {k: v for k, v in config["arguments"].items() if k != "block"}}
+    refuse_differences(older, config, out)
+    with pytest.raises(UserError, match="arguments"):
+        refuse_differences(older, {**config, "arguments": {**config["arguments"], "block": 8}}, out)

@@ -31,16 +31,25 @@ STUDIES = {
     "structure": "sslcourse.studies.structure",
     "colour": "sslcourse.studies.colour",
     "cifar": "sslcourse.studies.cifar",
+    "augmentations": "sslcourse.studies.augmentations",
+    "simclr": "sslcourse.studies.simclr",
     **{f"shortcut_{name}": f"sslcourse.studies.shortcut:{name}" for name in SHORTCUTS},
 }
 
 
 def trained(
-    method: str, data: Data, seed: int, *, epochs: int | None = None, encoder: dict | None = None, **arguments
+    method: str,
+    data: Data,
+    seed: int,
+    *,
+    epochs: int | None = None,
+    encoder: dict | None = None,
+    changes: dict | None = None,
+    **arguments,
 ) -> train.Run:
     """A run of the laptop recipe, from the cache if the same was trained before on the same images.
 
-    encoder: arguments of its network; arguments: of the method.
+    encoder: arguments of its network; changes: of other fields of the recipe; arguments: of the method.
     """
     recipe = recipes.recipe(method, data.name, "laptop")
     recipe = replace(
@@ -48,6 +57,7 @@ def trained(
         arguments={**recipe.arguments, **arguments},
         epochs=epochs or recipe.epochs,
         encoder_arguments=recipe.encoder_arguments if encoder is None else encoder,
+        **(changes or {}),
     )
     told = json.dumps(
         [method, seed, asdict(replace(recipe, measured="")), len(data.train)], sort_keys=True

@@ -3,9 +3,11 @@
 from sslcourse.views.blur import GaussianBlur, gaussian_blur
 from sslcourse.views.colour import ColourJitter, Greyscale, Solarise, luminance
 from sslcourse.views.compose import (
+    DISTORTIONS,
     Compose,
     byol_views,
     dino_views,
+    distorted_view,
     moco_v1_view,
     moco_v2_view,
     simclr_view,
@@ -32,6 +34,7 @@ from sslcourse.views.rotate import four_rotations, rotate90
 from sslcourse.views.view import View
 
 __all__ = [
+    "DISTORTIONS",
     "ColourJitter",
     "Compose",
     "Cutout",
@@ -51,6 +54,7 @@ __all__ = [
     "cut",
     "degrade",
     "dino_views",
+    "distorted_view",
     "drop_colours",
     "four_rotations",
     "gaussian_blur",

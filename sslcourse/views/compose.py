@@ -7,9 +7,11 @@ the recipes blur only what is larger.
 import torch
 from torch import Tensor
 
+from sslcourse.errors import UserError
 from sslcourse.views.blur import GaussianBlur
 from sslcourse.views.colour import ColourJitter, Greyscale, Solarise
 from sslcourse.views.crops import HorizontalFlip, MultiCrop, RandomResizedCrop, ShiftCrop
+from sslcourse.views.distort import Cutout, GaussianNoise, RandomQuarterTurn, Sobel
 from sslcourse.views.view import View
 
 
@@ -60,6 +62,29 @@ def simclr_view(
         grey if colour else 0.0,
         0.5 if blur else 0.0,
     )
+
+
+DISTORTIONS = ("crop", "cutout", "colour", "sobel", "noise", "blur", "rotate")
+
+
+def distorted_view(names: list[str], min_scale: float = 0.08) -> Compose:
+    """The transforms of SimCLR's Figure 5 by name, one after another; images keep their size.
+
+    A pair is compared at full strength: colour is jitter of strength 1 and grey, cutout hides a square of half
+    the side, blur reaches an eighth of it.
+    """
+    views = {
+        "crop": lambda: RandomResizedCrop(None, scale=(min_scale, 1.0), flip=0.5),
+        "cutout": Cutout,
+        "colour": lambda: Compose([ColourJitter(0.8, 0.8, 0.8, 0.2, p=0.8), Greyscale(0.2)]),
+        "sobel": Sobel,
+        "noise": GaussianNoise,
+        "blur": lambda: GaussianBlur(1.0, fraction=0.25),
+        "rotate": RandomQuarterTurn,
+    }
+    if unknown := [name for name in names if name not in views]:
+        raise UserError(f"no distortion {', '.join(unknown)}: choose from {', '.join(views)}")
+    return Compose([views[name]() for name in names])
 
 
 def moco_v1_view(size: int | None = 32, min_scale: float = 0.2) -> Compose:

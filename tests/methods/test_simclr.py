@@ -6,8 +6,10 @@ from lightly.loss import NTXentLoss
 from torch.nn import functional as F
 
 from sslcourse import nets
+from sslcourse.errors import UserError
 from sslcourse.methods import SimCLR
 from sslcourse.methods.contrastive.simclr import nt_xent
+from sslcourse.views import DISTORTIONS, distorted_view
 
 
 def naive(z1, z2, tau):
@@ -55,3 +57,55 @@ def test_without_colour_distortion_grey_values_are_only_resampled():
     plain = SimCLR(nets.encoder("small", 16, width=4), strength=0.0, grey=0.0)
     torch.testing.assert_close(plain.view(images), images)
     assert not torch.allclose(SimCLR(nets.encoder("small", 16, width=4)).view(images), images, atol=0.01)
+
+
+@pytest.mark.parametrize("block", [1, 3, 14, 100])
+def test_block_by_block_is_the_same_in_value_and_gradient(block):
+    z = torch.randn(2, 7, 5, dtype=torch.float64, requires_grad=True)
+    whole, blocks = nt_xent(*z, 0.2), nt_xent(*z, 0.2, block)
+    torch.testing.assert_close(whole, blocks, atol=1e-12, rtol=0)
+    torch.testing.assert_close(
+        *(torch.autograd.grad(loss, z)[0] for loss, _ in (whole, blocks)), atol=1e-12, rtol=0
+    )
+
+
+def test_no_block_by_block_tensor_is_as_large_as_the_table():
+    n, block, largest = 256, 32, 0
+
+    class Watch(torch.utils._python_dispatch.TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            nonlocal largest
+            out = function(*args, **(kwargs or {}))
+            largest = max(
+                [
+                    largest,
+                    *(t.numel() for t in torch.utils._pytree.tree_leaves(out) if isinstance(t, torch.Tensor)),
+                ]
+            )
+            return out
+
+    z = torch.randn(2, n, 8, requires_grad=True)
+    with Watch():
+        nt_xent(*z, 0.2, block)[0].backward()
+    assert largest <= block * 2 * n
+
+
+def test_one_branch_leaves_the_first_view_as_it_is():
+    images, seen = torch.rand(4, 3, 16, 16), {}
+    method = SimCLR(nets.encoder("small", 16, width=4), one_branch=["cutout"])
+    method.encoder.register_forward_pre_hook(lambda _, given: seen.update(x=given[0]))
+    method.loss(images)
+    first, second = seen["x"].chunk(2)
+    assert torch.equal(first, images) and ((second == images) | (second == 0.5)).all()
+    assert not torch.equal(second, images)
+    assert method.arguments()["one_branch"] == ["cutout"]
+
+
+def test_distortions_come_in_the_order_they_are_named():
+    images = torch.rand(2, 3, 16, 16)
+    grey_last = distorted_view(["colour", "sobel"])(images)
+    assert torch.equal(grey_last[:, 0], grey_last[:, 2])
+    for name in DISTORTIONS:
+        assert distorted_view([name])(images).shape == images.shape
+    with pytest.raises(UserError, match="no distortion crops"):
+        distorted_view(["crops"])

@@ -5,28 +5,42 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from sslcourse.methods.method import Method, Paper
 from sslcourse.nets import Encoder, projection_head
 from sslcourse.nets.world import gather, rank
-from sslcourse.views import simclr_view
+from sslcourse.views import distorted_view, simclr_view
 
 
-def nt_xent(z1: Tensor, z2: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+def nt_xent(z1: Tensor, z2: Tensor, temperature: float, block: int = 0) -> tuple[Tensor, Tensor]:
     """The normalised temperature-scaled cross-entropy and how often the partner is found first.
 
     z1, z2 (B, D): two views of the same B images, row by row. With N images over all processes,
     l_ij = -log(exp(sim(z_i, z_j) / tau) / sum_{k != i} exp(sim(z_i, z_k) / tau)), sim the cosine, is
     averaged over the 2B anchors of this process against all 2N embeddings. Chance is log(2N - 1).
+    The table of similarities is (2B, 2N); `block` makes it that many rows at a time, and again in the backward
+    pass, so that memory grows with the batch and not with its square. The result is the same.
     """
     z1, z2 = F.normalize(z1, dim=1), F.normalize(z2, dim=1)
     anchors, others = torch.cat([z1, z2]), torch.cat([gather(z1), gather(z2)])  # (2B, D), (2N, D)
     B, N = len(z1), len(others) // 2
     first = torch.arange(B, device=z1.device) + rank() * B  # columns of this process's own images
     itself, partner = torch.cat([first, first + N]), torch.cat([first + N, first])
-    similarity = anchors @ others.T / temperature  # (2B, 2N)
-    similarity = similarity.scatter(1, itself[:, None], float("-inf"))
-    return F.cross_entropy(similarity, partner), (similarity.argmax(1) == partner).float().mean()
+
+    def part(anchors: Tensor, others: Tensor, itself: Tensor, partner: Tensor) -> tuple[Tensor, Tensor]:
+        similarity = anchors @ others.T / temperature  # (b, 2N)
+        similarity = similarity.scatter(1, itself[:, None], float("-inf"))
+        loss = F.cross_entropy(similarity, partner, reduction="sum")
+        return loss, (similarity.argmax(1) == partner).sum()
+
+    if not block:
+        loss, right = part(anchors, others, itself, partner)
+    else:
+        parts = zip(*(x.split(block) for x in (anchors, itself, partner)), strict=True)
+        sums = [checkpoint(part, a, others, i, p, use_reentrant=False) for a, i, p in parts]
+        loss, right = (torch.stack(x).sum() for x in zip(*sums, strict=True))
+    return loss / (2 * B), right / (2 * B)
 
 
 class SimCLR(Method):
@@ -34,7 +48,9 @@ class SimCLR(Method):
 
     z = g(h), h = f(x): the loss sees z, everything afterwards uses h. `kept`: f, the online encoder.
     Views are those of the paper's CIFAR-10 experiments (no blur); `strength=0, grey=0` takes colour
-    distortion away. `hidden` 0 means as wide as h.
+    distortion away. `one_branch`, names of DISTORTIONS, is the paper's Figure 5: these, in this order, are all
+    that is done to the second view, and the first is the image as it is. `hidden` 0 means as wide as h; `block`
+    is that of `nt_xent`.
     """
 
     name = "simclr"
@@ -56,17 +72,23 @@ class SimCLR(Method):
         grey: float = 0.2,
         min_scale: float = 0.08,
         blur: bool = False,
+        one_branch: list[str] | None = None,
+        block: int = 0,
     ):
         super().__init__(encoder)
         self.temperature, self.dim, self.hidden, self.layers = temperature, dim, hidden, layers
         self.strength, self.grey, self.min_scale, self.blur = strength, grey, min_scale, blur
+        self.one_branch, self.block = one_branch, block
         self.view = simclr_view(None, strength, blur, min_scale, colour=strength > 0 or grey > 0, grey=grey)
+        if one_branch is not None:
+            self.view = distorted_view(one_branch, min_scale)
         self.projector = projection_head(encoder.dim, hidden or encoder.dim, dim, layers)
 
     def loss(
         self, images: Tensor, index: Tensor | None = None, labels: Tensor | None = None
     ) -> dict[str, Tensor]:
-        h = self.encoder(torch.cat([self.view(images), self.view(images)]))  # (2B, 3, H, W) -> (2B, D)
+        first = self.view(images) if self.one_branch is None else images
+        h = self.encoder(torch.cat([first, self.view(images)]))  # (2B, 3, H, W) -> (2B, D)
         z1, z2 = self.projector(h).chunk(2)
-        loss, accuracy = nt_xent(z1, z2, self.temperature)
+        loss, accuracy = nt_xent(z1, z2, self.temperature, self.block)
         return {"loss": loss, "accuracy": accuracy}
