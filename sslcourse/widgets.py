@@ -175,15 +175,18 @@ def toybox_image(
 def toybox_explorer(world: str = "toybox", size: int = 96) -> None:
     """Turn Toybox's factors by sliders: `play` over `toybox_image`."""
 
+    from ipywidgets import IntSlider
+
     def draw(**values) -> Figure:
         told = ", ".join(f"{name} {value}" for name, value in values.items())
         image = toybox_image(size=size, world=world, **values)
         return grid([image], caption="One toy, its factors set by hand.", alt=f"A rendered toy: {told}.")
 
     play(
-        draw, toy=list(WORLDS[world].classes), example=(0, 20), yaw=(-180, 180, 15), hue=(0.0, 1.0, 0.05),
+        draw, toy=list(WORLDS[world].classes), example=(0, 20),
+        yaw=IntSlider(-45, -180, 180, 15), hue=(0.0, 1.0, 0.05),
         toy_size=(0.5, 0.95, 0.05), x=(-0.2, 0.2, 0.05), y=(-0.2, 0.2, 0.05),
-        light_azimuth=(-180, 180, 15), camera_elevation=(5, 90, 5), camera_roll=(-30, 30, 5),
+        light_azimuth=(-180, 180, 15), camera_elevation=IntSlider(30, 5, 90, 5), camera_roll=(-30, 30, 5),
         floor=list(PATTERNS), floor_hue=(0.0, 1.0, 0.05),
     )  # fmt: skip
 

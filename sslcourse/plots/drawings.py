@@ -28,7 +28,7 @@ FAMILIES = (  # group, family, colour, what is predicted, methods, lessons
      "context, jigsaw, counting, colour", "03 04"),
     ("compare\ntwo views", "contrastive", ORANGE, "which other view is of the same image",
      "NPID, CPC, SimCLR, MoCo", "05-07"),
-    ("", "self-distillation", VERMILLION, "what a copy, or a clustering, says of the other view",
+    ("", "self-distillation", VERMILLION, "what a copy says of the other view",
      "BYOL, DINO, OBoW, SwAV", "08 09"),
     ("hide a part,\nfill it in", "masked", PURPLE, "the hidden patches: pixels, tokens or features",
      "BEiT, MAE, iBOT, MOCA", "10 14"),
