@@ -108,7 +108,7 @@ class ImageSet:
             if drop_last and len(rows) < batch_size:
                 return
             index = rows.to(self.device)
-            images = self.images[index].to(device, non_blocking=True).float().div_(255)
+            images = self.images.index_select(0, index).to(device, non_blocking=True).float().div_(255)
             labels = None if self.labels is None else self.labels[index].to(device)
             yield images, index.to(device), labels
 
