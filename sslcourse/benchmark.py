@@ -6,6 +6,7 @@ gets its best: the faster of loading in this process and of a worker per core.
 
 from __future__ import annotations
 
+import copy
 import os
 import statistics
 import time
@@ -13,31 +14,34 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from sslcourse import nets
 from sslcourse.data.images import ImageSet, pick_device
 from sslcourse.errors import UserError
+from sslcourse.memory import peak_bytes
 from sslcourse.views import simclr_view
 
 BATCH = 256
 
 
 def run_benchmark(names: list[str] | None = None, repeats: int = 5, *, images: int = 2048,
-                  vectors: int = 10_000, device: str = "auto") -> list[dict]:  # fmt: skip
+                  vectors: int = 10_000, pairs: int = 16_384, device: str = "auto") -> list[dict]:  # fmt: skip
     """One dict for every row in `names` (default: all of ROWS).
 
     name; ours and peer: seconds, medians of `repeats`; peers: those of each peer, the fastest counts; ratio:
     peer / ours; images_per_second of ours (queries in `knn`, vectors in `linear`); device; what was measured.
     Rows without a peer have None there. Rows about images see `images` of them (the scenes: an eighth), rows
-    about features `vectors` x 512, with a fifth as many queries.
+    about features `vectors` x 512, with a fifth as many queries, and `infonce-16384` a batch of `pairs`.
     """
     names = names or list(ROWS)
     if unknown := [name for name in names if name not in ROWS]:
         raise UserError(f"no benchmark {', '.join(unknown)}: choose from {', '.join(ROWS)}")
-    counts = {name: vectors if name in ("knn", "linear") else images for name in names}
-    return [{"name": name, **ROWS[name](repeats, counts[name], pick_device(device))} for name in names]
+    counts = {"knn": vectors, "linear": vectors, "infonce-16384": pairs}
+    return [
+        {"name": name, **ROWS[name](repeats, counts.get(name, images), pick_device(device))} for name in names
+    ]
 
 
 def measure(repeats: int, count: int, device: torch.device, what: str, ours: Callable, *peers: Callable):
@@ -89,22 +93,8 @@ def simclr_epoch(repeats: int, images: int, device: torch.device) -> dict:
     method = METHODS["simclr"](nets.encoder("small"), temperature=0.5)
     encoder = nets.random_like(method.encoder)
     head = SimCLRProjectionHead(encoder.dim, encoder.dim, 128, num_layers=2, batch_norm=True)
-    model, criterion = torch.nn.Sequential(encoder, head), NTXentLoss(temperature=0.5)
-
-    def prepare(module: torch.nn.Module) -> torch.optim.Optimizer:
-        module.train().to(device, memory_format=torch.channels_last)
-        return torch.optim.SGD(module.parameters(), lr=0.05, momentum=0.9, weight_decay=5e-4)
-
-    def step(loss: Tensor, optimizer: torch.optim.Optimizer):
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-
-    our_sgd, peer_sgd = prepare(method), prepare(model)
-
-    def ours():
-        for batch, index, _ in train.batches(BATCH, order=torch.randperm(len(train))):
-            step(method(batch, index)["loss"], our_sgd)
+    model, criterion = nn.Sequential(encoder, head), NTXentLoss(temperature=0.5)
+    our_sgd, peer_sgd = sgd(method, device), sgd(model, device)
 
     def peer(loader: DataLoader):
         for views, *_ in loader:
@@ -115,8 +105,98 @@ def simclr_epoch(repeats: int, images: int, device: torch.device) -> dict:
         "one epoch of SimCLR, encoder small, batch 256, SGD; peer: lightly's dataset, transform, head, "
         f"NTXentLoss, the faster of 0 and {os.cpu_count()} workers"
     )
-    peers = [lambda loader=loader: peer(loader) for loader in lightly_loaders(train)]
-    return measure(repeats, len(train), device, what, ours, *peers)
+    peers = [partial(peer, loader) for loader in lightly_loaders(train)]
+    return measure(repeats, len(train), device, what, partial(epoch, method, train, our_sgd), *peers)
+
+
+def moco_epoch(repeats: int, images: int, device: torch.device, length: int = 4096) -> dict:
+    from lightly.loss import NTXentLoss
+    from lightly.models.modules import MoCoProjectionHead
+    from lightly.models.utils import deactivate_requires_grad, update_momentum
+    from lightly.transforms import MoCoV2Transform
+
+    from sslcourse.methods import METHODS
+
+    train = toybox(images).to(device)
+    method = METHODS["moco"](nets.encoder("small"), length=length, momentum=0.99)
+    encoder = nets.random_like(method.encoder)
+    model = nn.Sequential(encoder, MoCoProjectionHead(encoder.dim, encoder.dim, 128))
+    slow = copy.deepcopy(model).to(device, memory_format=torch.channels_last)
+    deactivate_requires_grad(slow)
+    criterion = NTXentLoss(temperature=0.2, memory_bank_size=(length, 128)).to(device)
+    our_sgd, peer_sgd = sgd(method, device), sgd(model, device)
+
+    def peer(loader: DataLoader):
+        for views, *_ in loader:
+            update_momentum(model, slow, 0.99)
+            query, key = (view.to(device, non_blocking=True) for view in views)
+            with torch.no_grad():
+                k = slow(key)
+            step(criterion(model(query), k), peer_sgd)
+
+    what = (
+        f"one epoch of MoCo v2, encoder small, batch 256, queue {length}, SGD; peer: lightly's dataset, transform, "
+        f"head, momentum update, NTXentLoss with its bank, the faster of 0 and {os.cpu_count()} workers"
+    )
+    transform = MoCoV2Transform(input_size=32, gaussian_blur=0.0, normalize=None)
+    peers = [partial(peer, loader) for loader in lightly_loaders(train, transform)]
+    return measure(repeats, len(train), device, what, partial(epoch, method, train, our_sgd), *peers)
+
+
+def sgd(module: nn.Module, device: torch.device) -> torch.optim.Optimizer:
+    """The module on the device, ready to train, and its optimiser."""
+    module.train().to(device, memory_format=torch.channels_last)
+    learned = [p for p in module.parameters() if p.requires_grad]
+    return torch.optim.SGD(learned, lr=0.05, momentum=0.9, weight_decay=5e-4)
+
+
+def step(loss: Tensor, optimizer: torch.optim.Optimizer) -> None:
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+
+
+def epoch(method, train: ImageSet, optimizer: torch.optim.Optimizer) -> None:
+    for batch, index, _ in train.batches(BATCH, order=torch.randperm(len(train))):
+        step(method(batch, index)["loss"], optimizer)
+        with torch.no_grad():
+            method.after_step()
+
+
+def infonce(repeats: int, pairs: int, device: torch.device, block: int = 256) -> dict:
+    """Time and memory of one NT-Xent, forward and backward; the peer's time is scaled where its table does not fit."""
+    from lightly.loss import NTXentLoss
+
+    from sslcourse.methods.contrastive.simclr import nt_xent
+
+    def ours(pairs: int = pairs, device: torch.device | str = device):
+        nt_xent(*torch.randn(2, pairs, 128, device=device, requires_grad=True), 0.5, block)[0].backward()
+
+    def peer(pairs: int, device: torch.device | str = device):
+        z0, z1 = torch.randn(2, pairs, 128, device=device, requires_grad=True)
+        NTXentLoss(temperature=0.5)(z0, z1).backward()
+
+    small = min(pairs, 256)  # counted there, and larger tables are larger by the square
+    needed = peak_bytes(peer, small) * (pairs // small) ** 2
+    fits = pairs
+    while needed * (fits / pairs) ** 2 > free_bytes(device) / 2:
+        fits //= 2
+    scale = (pairs / fits) ** 2
+    what = f"NT-Xent of {pairs} pairs x 128, forward and backward, ours in blocks of {block} rows; peer: lightly's NTXentLoss"
+    what += f", timed on {fits} pairs, times {scale:.0f}" if scale > 1 else ""
+    row = measure(min(repeats, 2), pairs, device, what, ours, partial(peer, fits))
+    row["peer"], row["peers"] = row["peer"] * scale, [seconds * scale for seconds in row["peers"]]
+    row["ratio"] = row["peer"] / row["ours"]
+    return row | {"peak_bytes": peak_bytes(partial(ours, device="meta")), "peer_peak_bytes": needed}
+
+
+def free_bytes(device: torch.device) -> int:
+    """Memory that is free now, on the device."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    if "SC_AVPHYS_PAGES" in getattr(os, "sysconf_names", ()):
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return 4 * 2**30
 
 
 def knn(repeats: int, vectors: int, device: torch.device) -> dict:
@@ -166,6 +246,8 @@ def render(world: str, repeats: int, count: int) -> dict:
 ROWS: dict[str, Callable[[int, int, torch.device], dict]] = {
     "simclr-views": simclr_views,
     "simclr-epoch": simclr_epoch,
+    "moco-epoch": moco_epoch,
+    "infonce-16384": infonce,
     "knn": knn,
     "linear": linear,
     "toybox-32": lambda repeats, images, device: render("toybox", repeats, images),
@@ -196,12 +278,14 @@ class PILImages(Dataset):
         return self.transform(self.images[index]), 0
 
 
-def lightly_loaders(images: ImageSet) -> list[DataLoader]:
+def lightly_loaders(images: ImageSet, transform: Callable | None = None) -> list[DataLoader]:
     """Lightly's data path without and with workers; our encoders normalise themselves, so it does not."""
     from lightly.data import LightlyDataset
     from lightly.transforms import SimCLRTransform
 
-    transform = SimCLRTransform(input_size=32, cj_strength=0.5, gaussian_blur=0.0, normalize=None)
+    transform = transform or SimCLRTransform(
+        input_size=32, cj_strength=0.5, gaussian_blur=0.0, normalize=None
+    )
     dataset = LightlyDataset.from_torch_dataset(PILImages(images), transform=transform)
     numbers = (0, os.cpu_count())
     return [DataLoader(dataset, BATCH, True, num_workers=n, persistent_workers=n > 0) for n in numbers]

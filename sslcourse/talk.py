@@ -28,3 +28,47 @@ VOC = (
     ("counting (Noroozi et al. 2017)", None, 67.7, 51.4, 36.6),
     ("RotNet (Gidaris et al. 2018)", 70.87, 72.97, 54.4, 39.1),
 )
+
+# SimCLR's Table 7: ImageNet, top-5 in per cent, trained with few of the labels (Chen et al. 2020).
+FEW_LABELS_COLUMNS = ("method", "architecture", "1% of labels", "10% of labels")
+FEW_LABELS = {
+    "labels only": (("supervised baseline", "ResNet-50", 48.4, 80.4),),
+    "other label propagation": (
+        ("pseudo-label", "ResNet-50", 51.6, 82.4),
+        ("VAT + entropy minimisation", "ResNet-50", 47.0, 83.4),
+        ("UDA (with RandAugment)", "ResNet-50", None, 88.5),
+        ("FixMatch (with RandAugment)", "ResNet-50", None, 89.1),
+        ("S4L (rotation + VAT + entropy min.)", "ResNet-50 (4x)", None, 91.2),
+    ),
+    "representation learning only": (
+        ("InstDisc", "ResNet-50", 39.2, 77.4),
+        ("BigBiGAN", "RevNet-50 (4x)", 55.2, 78.8),
+        ("PIRL", "ResNet-50", 57.2, 83.8),
+        ("CPC v2", "ResNet-161(*)", 77.9, 91.2),
+        ("SimCLR", "ResNet-50", 75.5, 87.8),
+        ("SimCLR", "ResNet-50 (2x)", 83.0, 91.2),
+        ("SimCLR", "ResNet-50 (4x)", 85.8, 92.6),
+    ),
+}
+
+# Table of OBoW (Gidaris et al. 2021): ResNet-50 pre-trained on ImageNet without labels, per cent. Where a source's own
+# table reads differently, the talk's figure stands here.
+RESNET_COLUMNS = (
+    *("method", "epochs", "batch", "ImageNet linear", "Places205 linear", "VOC07 linear"),
+    *("VOC detection AP50", "AP75", "AP", "1% of labels", "10% of labels"),
+)
+RESNET = (
+    ("supervised", 100, 256, 76.5, 53.2, 87.5, 81.3, 58.8, 53.5, 48.4, 80.4),
+    ("BoWNet", 325, 256, 62.1, 51.1, 79.3, 81.3, 61.1, 55.8, None, None),
+    ("PCL", 200, 256, 67.6, 50.3, 85.4, None, None, None, 75.3, 85.6),
+    ("MoCo v2", 200, 256, 67.5, None, None, 82.4, 63.6, 57.0, None, None),
+    ("SimCLR", 200, 4096, 66.8, None, None, None, None, None, None, None),
+    ("SwAV", 200, 256, 72.7, 56.2, 87.2, 81.8, 60.0, 54.4, 76.7, 88.7),
+    ("BYOL", 300, 4096, 72.5, None, None, None, None, None, None, None),
+    ("OBoW", 200, 256, 73.8, 56.8, 89.3, 82.9, 64.8, 57.9, 82.9, 90.7),
+    ("PIRL", 800, 1024, 63.6, 49.8, 81.1, 80.7, 59.7, 54.0, 57.2, 83.8),
+    ("MoCo v2", 800, 256, 71.1, 52.9, 87.1, 82.5, 64.0, 57.4, None, None),
+    ("SimCLR", 1000, 4096, 69.3, 53.3, 86.4, None, None, None, 75.5, 87.8),
+    ("BYOL", 1000, 4096, 74.3, None, None, None, None, None, 78.4, 89.0),
+    ("SwAV", 800, 4096, 75.3, 56.5, 88.9, 82.6, 62.7, 56.1, 78.5, 89.9),
+)

@@ -1,5 +1,6 @@
 """Every figure helper returns a figure with caption and alt text, small enough for a page."""
 
+import math
 from io import BytesIO
 
 import matplotlib as mpl
@@ -9,6 +10,7 @@ import torch
 from PIL import Image
 
 from sslcourse import plots
+from sslcourse.nets.bank import Queue
 from sslcourse.nets.gamut import gamut_bins
 from sslcourse.plots.figure import LARGE, WIDTH, bundle
 from sslcourse.plots.gamut import bin_colours
@@ -35,6 +37,9 @@ FIGURES = {
     "gamut": lambda c: plots.gamut(BINS, {"p": torch.arange(len(BINS))}, c),
     "taxonomy": plots.taxonomy,
     "pipeline": plots.pipeline,
+    "two_branches": lambda c: plots.two_branches(*X[:3], c),
+    "crop_pairs": lambda c: plots.crop_pairs(X[0], {"a part": ((0, 0, 16, 16), (4, 4, 8, 8))}, c),
+    "histograms": lambda c: plots.histograms({"a": X[:4], "b": X[4:]}, ["crop"] * 4, c),
 }  # fmt: skip
 
 
@@ -152,3 +157,63 @@ def test_bins_have_their_own_colours():
     )
     place = [int((BINS[:, k].unique() == BINS[7, k]).nonzero()) for k in (1, 0)]
     assert values[tuple(place)] == 7
+
+
+def test_a_lower_temperature_gives_the_nearest_negative_more_of_the_push():
+    shares = [
+        plots.pulls(0.7, (0.9, 0.0), temperature).axes[1].patches[0].get_height() for temperature in (0.1, 1.0)
+    ]
+    assert shares[0] == pytest.approx(1 / (1 + math.exp(-9)), abs=1e-6)
+    assert shares[1] == pytest.approx(1 / (1 + math.exp(-0.9)), abs=1e-6)
+
+
+def test_logarithmic_ticks_name_the_points():
+    axes = plots.curves({"a": [1.0, 2.0, 3.0]}, x=[256, 4096, 16384], log_x=True).axes[0]
+    assert [axes.xaxis.get_major_formatter()(v, 0) for v in axes.get_xticks()] == ["256", "4,096", "16,384"]
+
+
+def test_crop_pairs_cut_what_they_frame():
+    image = torch.zeros(3, 16, 16)
+    image[0, :8, :8] = 1.0  # red upper left
+    figure = plots.crop_pairs(image, {"inside": ((0, 0, 16, 16), (0, 0, 8, 8)), "beside": ((0, 8, 8, 8), (8, 0, 8, 8))})
+    shown = [np.asarray(i.get_array()) for i in figure.axes[0].images]
+    assert [int(x[..., 0].mean()) for x in shown] == [63, 63, 255, 63, 0, 0]  # image, A, B; image, C, D
+    texts = [t.get_text() for t in figure.axes[0].texts]
+    assert all(texts.count(letter) == 2 for letter in "ABCD")
+
+
+def test_histograms_share_their_range_and_sum_to_one():
+    dark, light = torch.full((2, 3, 8, 8), 0.1), torch.full((2, 3, 8, 8), 0.9)
+    figure = plots.histograms({"dark": dark, "light": light}, ["a", "b"], bins=4)
+    below = [ax for ax in figure.axes if ax.patches]
+    heights = [[p.get_height() for p in ax.patches] for ax in below]
+    assert len({ax.get_ylim() for ax in below}) == 1
+    assert heights == [[1, 0, 0, 0]] * 2 + [[0, 0, 0, 1]] * 2
+
+
+def test_a_queue_overwrites_its_oldest_keys():
+    assert plots.in_queue(0, 6, 4) == [None] * 6
+    assert plots.in_queue(1, 6, 4) == [(0, 1), (1, 1), (2, 1), (3, 1), None, None]
+    assert plots.in_queue(2, 6, 4) == [(6, 1), (7, 1), (2, 2), (3, 2), (4, 1), (5, 1)]
+    pushed, images = Queue(6, 8), torch.eye(8)
+    for batch in images[:8].split(4):
+        pushed.push(batch)
+    assert pushed.keys.argmax(1).tolist() == [key for key, _ in plots.in_queue(2, 6, 4)]
+    figure = plots.queue(torch.rand(12, 3, 4, 4), 1, length=6, batch=4)
+    assert "1, 1, 1, 1, random, random" in figure.alt and "4 of 6 slots hold keys, of mean age 1.0" in figure.caption
+
+
+def test_a_slow_follower_lags_and_calms_as_the_formula_says():
+    figure = plots.follower(0.9, noise=0.0)
+    _, trend, psi = (line.get_ydata() for line in figure.axes[0].lines)
+    assert psi[150] == pytest.approx(trend[150 - 9], abs=1e-3)
+    assert "9 steps behind" in figure.alt
+    _, trend, psi = (line.get_ydata() for line in plots.follower(0.0, noise=0.0).axes[0].lines)
+    assert np.allclose(trend, psi)
+
+
+def test_moco_is_drawn_with_its_groups_named():
+    image = torch.rand(3, 8, 8)
+    assert "the gradient goes to theta alone" in plots.momentum_contrast(image, image, image).alt.lower()
+    alt = plots.norm_groups(torch.rand(4, 3, 4, 4), {"q": [0, 1, 2, 3], "k": [2, 0, 3, 1]}, rows=2).alt
+    assert alt.endswith("q: 1, 1, 2, 2; k: 2, 1, 2, 1.")

@@ -3,10 +3,13 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from sslcourse import evaluate, lesson, nets, recipes, studies
+from sslcourse.data.images import Data, ImageSet
+from sslcourse.data.toybox import render_world
 from sslcourse.errors import UserError
-from sslcourse.studies import cifar, colour, foundation, motivation, rotations, table
+from sslcourse.studies import cifar, colour, foundation, instances, moco, motivation, rotations, table
 from tests.conftest import planted
 
 
@@ -114,3 +117,101 @@ def test_chroma_is_the_distance_from_grey():
     grey, red = torch.full((1, 3, 4, 4), 0.4), torch.tensor([1.0, 0, 0]).view(1, 3, 1, 1).expand(1, 3, 4, 4)
     assert colour.chroma(grey) < 0.01
     assert colour.chroma(red) == pytest.approx(104.55, abs=0.1)  # a 80.09, b 67.20
+
+
+def test_a_toy_on_its_own_floor_is_the_image_it_was_and_another_floor_leaves_the_toy():
+    test = render_world("toybox", "test", 6)
+    rows, moved = torch.arange(6), torch.tensor([1, 2, 3, 4, 5, 0])
+    assert torch.equal(instances.on_floors(rows, rows), test.images)
+    assert torch.equal(instances.on_floors(moved, moved), test.images[moved])
+    change = (instances.on_floors(rows, moved).float() - test.images.float()).abs().mean(1)  # (6, S, S)
+    # pixels inside the toy hardly see the floor: through gaps, at their corners
+    inside = -F.max_pool2d(-(test.masks["instance"][:, None] > 0).float(), 3, 1, 1)[:, 0] > 0
+    assert change[inside].mean() < 0.2 and change[test.masks["instance"] == 0].mean() > 10
+
+
+def test_strangers_leave_nothing_in_its_place():
+    order = instances.strangers(50, 0)
+    assert sorted(order.tolist()) == list(range(50)) and (order != torch.arange(50)).all()
+
+
+def test_floors_are_at_home_with_the_class_or_not():
+    labels, hue = torch.arange(400) % 10, torch.rand(400, generator=torch.Generator().manual_seed(0))
+    for home in (True, False):
+        floors = instances.assigned_floors(labels, hue, 10, home, 0)
+        assert (instances.at_home(labels, hue[floors], 10) == home).all()
+    at = instances.at_home(torch.tensor([0, 0, 9, 9]), torch.tensor([0.19, 0.21, 0.05, 0.15]), 10)
+    assert at.tolist() == [True, False, True, False]  # the arc of class 9 goes round the wheel
+
+
+def test_features_of_the_toy_follow_it_and_features_of_the_floor_do_not():
+    N = 12
+    floors = instances.strangers(N, 0)
+
+    def painted(toy, floor):
+        colours = torch.stack([toy, floor, 0 * toy], 1).to(torch.uint8)  # (N, 3)
+        return colours[:, :, None, None].expand(-1, -1, 4, 4).contiguous()
+
+    own = torch.arange(N)
+    test = ImageSet(painted(own, own), own)
+    for channel, share in ((0, 1.0), (1, 0.0)):
+
+        def encoder(x, channel=channel):
+            return F.one_hot((x[:, channel, 0, 0] * 255).round().long(), N).float()
+
+        found = instances.follows_the_toy(encoder, Data("painted", test, test, test), painted(own, floors), floors)
+        assert found == share
+
+
+def test_the_oracle_ignores_images_of_the_same_class_but_for_the_image_itself(tiny_data):
+    torch.manual_seed(0)
+    method = instances.OracleDiscrimination(nets.encoder("small", width=4), images=96, dim=8, negatives=0)
+    method.prepare(tiny_data)
+    f, index = F.normalize(torch.randn(5, 8), dim=1), torch.tensor([3, 7, 20, 41, 90])
+    labels, tau = tiny_data.train.labels, method.temperature
+    terms = []
+    for v, i in zip(f, index.tolist(), strict=True):
+        kept = [j for j in range(96) if j == i or labels[j] != labels[i]]
+        scores = (method.bank.rows[kept] @ v) / tau
+        terms.append(scores.logsumexp(0) - scores[kept.index(i)])
+    assert torch.allclose(method.softmax(f, index)[0], torch.stack(terms).mean(), rtol=1e-5)
+    assert instances.OracleDiscrimination.uses_labels
+
+
+def test_one_probe_on_several_test_sets_is_the_linear_probe(tiny_data):
+    encoder = nets.random_like(nets.encoder("small", width=4), 0)
+    black = torch.zeros_like(tiny_data.test.images)
+    found = instances.probes(encoder, tiny_data, {"as it is": tiny_data.test.images, "black": black})
+    assert found["as it is"] == evaluate.linear(encoder, tiny_data, beside_random=False).value
+    assert found["black"] == pytest.approx(0.25)  # one answer for all
+
+
+def test_what_a_run_told_after_each_epoch_is_kept_with_it(tiny_data, monkeypatch):
+    small = replace(recipes.LAPTOP["moco"], encoder_arguments={"width": 4}, epochs=2, batch=32, warmup=0)
+    monkeypatch.setattr(recipes, "recipe", lambda *a: small)
+    calls = []
+
+    def watched(run):
+        calls.append(len(run.history))
+        return {"seen": [{"steps": run.history[-1]["step"]}]}
+
+    plain = studies.trained("moco", tiny_data, 0, length=64)
+    first, again = (studies.trained("moco", tiny_data, 0, on_epoch=watched, length=64) for _ in range(2))
+    assert calls == [1, 2] and again.history == first.history
+    assert [line["seen"] for line in again.history] == [[{"steps": 3}], [{"steps": 6}]]
+    assert [line["loss"] for line in first.history] == [line["loss"] for line in plain.history]
+
+
+def test_learning_rates_follow_the_square_root_of_the_batch(tiny_data):
+    known = recipes.recipe("moco", tiny_data.name, "laptop")
+    assert moco.square_root_rule("moco", tiny_data, known.batch) == known.lr
+    assert moco.square_root_rule("moco", tiny_data, known.batch // 4) == pytest.approx(known.lr / 2)
+
+
+def test_methods_with_a_memory_have_no_held_out_pretext_accuracy(tiny_data, monkeypatch):
+    small = replace(recipes.LAPTOP["npid"], arguments={}, encoder_arguments={"width": 4}, epochs=1, batch=32)
+    monkeypatch.setattr(recipes, "recipe", lambda *a: small)
+    pretexts = {
+        name: table.scores(name, name, tiny_data, 0)[1][0]["pretext"] for name in ("npid", "moco", "simclr")
+    }
+    assert pretexts["npid"] is None and pretexts["moco"] is None and 0 <= pretexts["simclr"] <= 1

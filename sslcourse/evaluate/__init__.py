@@ -16,11 +16,13 @@ from sslcourse.evaluate.logistic import fit_logistic, standardise
 from sslcourse.evaluate.lowshot import lowshot, subset
 from sslcourse.evaluate.propagation import propagate, propagation
 from sslcourse.evaluate.score import Score
+from sslcourse.evaluate.semisupervised import BASELINES, semisupervised
 
 __all__ = [
-    "PROTOCOLS", "Score", "alignment", "effective_rank", "extract", "factors", "feature_std", "finetune",
-    "fit_logistic", "health", "knn", "knn_predict", "knn_scores", "linear", "lowshot", "nearest",
-    "neighbours", "propagate", "propagation", "remember", "run_protocols", "standardise", "subset", "uniformity",
+    "BASELINES", "PROTOCOLS", "Score", "alignment", "effective_rank", "extract", "factors", "feature_std",
+    "finetune", "fit_logistic", "health", "knn", "knn_predict", "knn_scores", "linear", "lowshot", "nearest",
+    "neighbours", "propagate", "propagation", "remember", "run_protocols", "semisupervised", "standardise",
+    "subset", "uniformity",
 ]  # fmt: skip
 
 PROTOCOLS: dict[str, Callable[..., Score | list[Score]]] = {

@@ -1,5 +1,18 @@
 """Every method by name: `METHODS["simclr"]`."""
 
+from sslcourse.methods.contrastive.amdim import AMDIM
+from sslcourse.methods.contrastive.cmc import CMC
+from sslcourse.methods.contrastive.cpc import CPC
+from sslcourse.methods.contrastive.detcon import DetCon
+from sslcourse.methods.contrastive.exemplar import Exemplar
+from sslcourse.methods.contrastive.infomin import InfoMin
+from sslcourse.methods.contrastive.instance_discrimination import InstanceDiscrimination
+from sslcourse.methods.contrastive.metric_learning import Triplet
+from sslcourse.methods.contrastive.moco import MoCo
+from sslcourse.methods.contrastive.moco_v3 import MoCoV3
+from sslcourse.methods.contrastive.nat import NAT
+from sslcourse.methods.contrastive.pcl import PCL
+from sslcourse.methods.contrastive.pirl import PIRL
 from sslcourse.methods.contrastive.simclr import SimCLR
 from sslcourse.methods.method import Method, Paper
 from sslcourse.methods.pretext.color_proxy import ColorProxy
@@ -16,21 +29,34 @@ from sslcourse.methods.pretext.video_color import VideoColor
 from sslcourse.methods.supervised import Supervised
 
 __all__ = [
+    "AMDIM",
+    "CMC",
+    "CPC",
     "METHODS",
+    "NAT",
+    "PCL",
+    "PIRL",
     "ColorProxy",
     "Colorization",
     "Context",
     "ContextEncoder",
     "Counting",
+    "DetCon",
     "Egomotion",
+    "Exemplar",
+    "InfoMin",
+    "InstanceDiscrimination",
     "Jigsaw",
     "Method",
+    "MoCo",
+    "MoCoV3",
     "Paper",
     "RotNet",
     "SimCLR",
     "SplitBrain",
     "Supervised",
     "Tracking",
+    "Triplet",
     "VideoColor",
 ]
 
@@ -50,5 +76,18 @@ METHODS: dict[str, type[Method]] = {
         SplitBrain,
         ColorProxy,
         VideoColor,
+        Exemplar,
+        InstanceDiscrimination,
+        Triplet,
+        AMDIM,
+        CPC,
+        PIRL,
+        CMC,
+        NAT,
+        DetCon,
+        MoCo,
+        MoCoV3,
+        PCL,
+        InfoMin,
     )
 }

@@ -1,7 +1,7 @@
 """Encoders, heads, and what lets many processes act as one.
 
 `encoder(name, size, **arguments)` builds any of them: "small", "resnet18", "resnet50", "vit", "timm:NAME";
-"channels" and "beside" wrap others.
+"channels", "beside" and "patchwise" wrap others.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from sslcourse.errors import UserError
 from sslcourse.nets.channels import Beside, Channels
 from sslcourse.nets.encoder import Encoder, activation_maps
 from sslcourse.nets.heads import projection_head
+from sslcourse.nets.patchwise import Patchwise
 from sslcourse.nets.resnet import ResNet, SmallResNet
 from sslcourse.nets.vit import ViT
 
@@ -22,6 +23,7 @@ __all__ = [
     "Beside",
     "Channels",
     "Encoder",
+    "Patchwise",
     "ResNet",
     "SmallResNet",
     "ViT",
@@ -45,6 +47,8 @@ def encoder(name: str = "small", size: int = 32, **arguments) -> Encoder:
         net = Channels(encoder(**arguments["encoder"]), arguments["channels"])
     elif name == "beside":
         net = Beside([encoder(**spec) for spec in arguments["encoders"]])
+    elif name == "patchwise":
+        net = Patchwise(encoder(**arguments["encoder"]), arguments["patch"], arguments["stride"])
     elif name.startswith("timm:"):
         from sslcourse.nets.timm_net import Timm
 

@@ -9,24 +9,31 @@ from torch import Tensor, nn
 
 from sslcourse.errors import UserError
 from sslcourse.nets.encoder import Encoder
+from sslcourse.views.colour import rgb_to_ycbcr
+from sslcourse.views.distort import sobel
 from sslcourse.views.lab import rgb_to_lab
 
-CHANNELS = ("L", "ab", "Lab", "grey")
+CHANNELS = ("L", "ab", "Lab", "Y", "CbCr", "grey", "gradient")
 
 
 def seen(images: Tensor, channels: str) -> Tensor:
     """What is left of images (B, 3, H, W), again in three channels of about [0, 1]: (B, 3, H, W).
 
-    "L": lightness three times; "grey": the mean of red, green and blue three times; "ab": a, b and a
-    constant; "Lab": L, a, b.
+    "L" and "Y": lightness three times; "grey": the mean of red, green and blue three times; "ab" and "CbCr":
+    these two and a constant; "Lab": L, a, b; "gradient": Sobel's two of the luminance, and a constant.
     """
     if channels == "grey":
         return images.mean(1, keepdim=True).expand(-1, 3, -1, -1)
-    L, ab = rgb_to_lab(images).split((1, 2), 1)
-    L, ab = L / 100, ab / 220 + 0.5
-    if channels == "L":
-        return L.expand(-1, 3, -1, -1)
-    return torch.cat([L, ab] if channels == "Lab" else [ab, torch.full_like(L, 0.5)], 1)
+    if channels == "gradient":
+        light, colour = images[:, :1], sobel(images) / 4 + 0.5  # an encoder's normalisation takes both back
+    elif channels in ("Y", "CbCr"):
+        light, colour = rgb_to_ycbcr(images).split((1, 2), 1)
+    else:
+        light, colour = rgb_to_lab(images).split((1, 2), 1)
+        light, colour = light / 100, colour / 220 + 0.5
+    if channels in ("L", "Y"):
+        return light.expand(-1, 3, -1, -1)
+    return torch.cat([light, colour] if channels == "Lab" else [colour, torch.full_like(light, 0.5)], 1)
 
 
 class Channels(Encoder):

@@ -7,13 +7,16 @@ from torch.nn import functional as F
 
 
 class GroupedBatchNorm(nn.BatchNorm2d):
-    """Batch norm that sees `rows` images at a time, as if each group lay on a device of its own."""
+    """Batch norm that sees `rows` images at a time, as if each group lay on a device of its own.
+
+    A batch that does not divide into such groups is one group: fine-tuning chooses its own batches.
+    """
 
     rows = 0  # 0: the whole batch
 
     def forward(self, x: Tensor) -> Tensor:
         b, c, h, w = x.shape
-        if not (self.training and self.rows) or b == self.rows:
+        if not (self.training and self.rows) or b == self.rows or b % self.rows:
             return super().forward(x)
         super().forward(x.detach())  # running statistics of the whole batch, for evaluation
         groups = b // self.rows

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torchvision
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sslcourse.errors import UserError
 from sslcourse.nets.encoder import Encoder
+
+# "layer" standardises each image by itself, over channels and places (GroupNorm of one group), so that nothing
+# passes between the images of a batch
+NORMS: dict[str, Callable[[int], nn.Module]] = {
+    "batch": nn.BatchNorm2d,
+    "layer": lambda channels: nn.GroupNorm(1, channels),
+}
+
+
+def chosen_norm(name: str) -> Callable[[int], nn.Module]:
+    if name not in NORMS:
+        raise UserError(f"norm {name!r} of a residual network: choose {' or '.join(NORMS)}")
+    return NORMS[name]
 
 
 def conv(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
@@ -23,17 +38,18 @@ class Block(nn.Module):
     is skipped, and it avoids strided 1x1 convolutions, whose backward pass corrupts memory on CPUs at few channels.
     """
 
-    def __init__(self, inputs: int, outputs: int, stride: int = 1):
+    def __init__(self, inputs: int, outputs: int, stride: int = 1, norm: str = "batch"):
         super().__init__()
-        self.conv1, self.norm1 = conv(inputs, outputs, stride), nn.BatchNorm2d(outputs)
-        self.conv2, self.norm2 = conv(outputs, outputs), nn.BatchNorm2d(outputs)
+        make = chosen_norm(norm)
+        self.conv1, self.norm1 = conv(inputs, outputs, stride), make(outputs)
+        self.conv2, self.norm2 = conv(outputs, outputs), make(outputs)
         self.shortcut = nn.Identity()
         if stride > 1 or inputs != outputs:
             halve = (
                 nn.AvgPool2d(stride, ceil_mode=True, count_include_pad=False) if stride > 1 else nn.Identity()
             )
             project = nn.Conv2d(inputs, outputs, 1, bias=False)
-            self.shortcut = nn.Sequential(halve, project, nn.BatchNorm2d(outputs))
+            self.shortcut = nn.Sequential(halve, project, make(outputs))
 
     def forward(self, x: Tensor) -> Tensor:
         y = F.relu(self.norm1(self.conv1(x)), inplace=True)
@@ -45,25 +61,33 @@ class SmallResNet(Encoder):
 
     The stem's two strided convolutions make a quarter of the image's side: most of a ResNet's time goes into its
     large maps, and on two cores the same seconds buy more steps than resolution would. `stem_stride` 2 halves
-    it only, for small patches and dense targets.
+    it only, for small patches and dense targets. `norm`: "batch" or "layer" (each image by itself).
     """
 
-    def __init__(self, width: int = 32, blocks: tuple[int, ...] = (1, 1, 1), stem_stride: int = 4):
+    def __init__(
+        self,
+        width: int = 32,
+        blocks: tuple[int, ...] = (1, 1, 1),
+        stem_stride: int = 4,
+        norm: str = "batch",
+    ):
         super().__init__()
+        make = chosen_norm(norm)
         if stem_stride not in (2, 4):
             raise UserError(f"stem_stride {stem_stride} of the small network: use 2 or 4")
         widths = [width * 2**i for i in range(len(blocks))]
         self.dim = widths[-1]
         half = max(width // 2, 4)
         self.stem = nn.Sequential(
-            *(conv(3, half, 2), nn.BatchNorm2d(half), nn.ReLU(inplace=True)),
-            *(conv(half, width, stem_stride // 2), nn.BatchNorm2d(width), nn.ReLU(inplace=True)),
+            *(conv(3, half, 2), make(half), nn.ReLU(inplace=True)),
+            *(conv(half, width, stem_stride // 2), make(width), nn.ReLU(inplace=True)),
         )
         self.stages = nn.ModuleList()
         for i, (outputs, count) in enumerate(zip(widths, blocks, strict=True)):
             inputs = widths[max(i - 1, 0)]
-            first = Block(inputs, outputs, stride=1 if i == 0 else 2)
-            self.stages.append(nn.Sequential(first, *[Block(outputs, outputs) for _ in range(count - 1)]))
+            first = Block(inputs, outputs, 1 if i == 0 else 2, norm)
+            others = [Block(outputs, outputs, norm=norm) for _ in range(count - 1)]
+            self.stages.append(nn.Sequential(first, *others))
 
     def layers(self, images: Tensor) -> dict[str, Tensor]:
         x = self.stem(self.normalise(images))
@@ -79,9 +103,9 @@ class ResNet(Encoder):
     (The stem of SimCLR's and MoCo's CIFAR experiments.)
     """
 
-    def __init__(self, name: str = "resnet18", size: int = 32):
+    def __init__(self, name: str = "resnet18", size: int = 32, norm: str = "batch"):
         super().__init__(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
-        net = getattr(torchvision.models, name)(weights=None)
+        net = getattr(torchvision.models, name)(weights=None, norm_layer=chosen_norm(norm))
         if size <= 64:
             net.conv1 = conv(3, 64)
         if size <= 32:

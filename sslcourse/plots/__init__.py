@@ -9,11 +9,14 @@ from sslcourse.plots.charts import (
     label_curves,
     scatter,
 )
+from sslcourse.plots.circle import pulls
+from sslcourse.plots.crops import crop_pairs, histograms, two_branches
 from sslcourse.plots.drawings import pipeline, taxonomy
 from sslcourse.plots.figure import PALETTE, png, style, with_alt
 from sslcourse.plots.gamut import gamut
 from sslcourse.plots.images import attention, grid, neighbours, overlay, segments, views
 from sslcourse.plots.leaks import layout, leak, leaks
+from sslcourse.plots.queue import follower, in_queue, momentum_contrast, norm_groups, queue
 from sslcourse.plots.tables import Table, table
 
 __all__ = [
@@ -22,24 +25,33 @@ __all__ = [
     "attention",
     "bars",
     "confusion",
+    "crop_pairs",
     "curves",
+    "follower",
     "gamut",
     "grid",
     "heatmap",
+    "histograms",
     "history",
+    "in_queue",
     "label_curves",
     "layout",
     "leak",
     "leaks",
+    "momentum_contrast",
     "neighbours",
+    "norm_groups",
     "overlay",
     "pipeline",
     "png",
+    "pulls",
+    "queue",
     "scatter",
     "segments",
     "style",
     "table",
     "taxonomy",
+    "two_branches",
     "views",
     "with_alt",
 ]

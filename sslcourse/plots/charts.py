@@ -80,6 +80,10 @@ def curves(
         said.append(f"{name} from {_short(mean[0])} to {_short(mean[-1])}")
     if log_x:
         axes.set_xscale("log")
+        if x is not None and len(x) <= 8:  # name the points, not the powers of ten
+            axes.xaxis.set_major_locator(FixedLocator(numbers(x)))
+            axes.xaxis.set_minor_locator(NullLocator())
+            axes.xaxis.set_major_formatter(lambda v, _: f"{v:,g}")
     if log_y:
         axes.set_yscale("log")
     _finish_lines(axes, len(lines) > 1, xlabel, ylabel, random)

@@ -10,7 +10,7 @@ import hashlib
 import importlib
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 
 from sslcourse import recipes, train
@@ -33,6 +33,10 @@ STUDIES = {
     "cifar": "sslcourse.studies.cifar",
     "augmentations": "sslcourse.studies.augmentations",
     "simclr": "sslcourse.studies.simclr",
+    "instances": "sslcourse.studies.instances",
+    "semisupervised": "sslcourse.studies.semisupervised",
+    "moco": "sslcourse.studies.moco",
+    "contrastive": "sslcourse.studies.contrastive",
     **{f"shortcut_{name}": f"sslcourse.studies.shortcut:{name}" for name in SHORTCUTS},
 }
 
@@ -45,11 +49,13 @@ def trained(
     epochs: int | None = None,
     encoder: dict | None = None,
     changes: dict | None = None,
+    on_epoch: Callable[[train.Run], dict] | None = None,
     **arguments,
 ) -> train.Run:
     """A run of the laptop recipe, from the cache if the same was trained before on the same images.
 
     encoder: arguments of its network; changes: of other fields of the recipe; arguments: of the method.
+    on_epoch(run) -> dict is kept in the run's history, also in the cache: its name tells such runs apart.
     """
     recipe = recipes.recipe(method, data.name, "laptop")
     recipe = replace(
@@ -59,12 +65,12 @@ def trained(
         encoder_arguments=recipe.encoder_arguments if encoder is None else encoder,
         **(changes or {}),
     )
-    told = json.dumps(
-        [method, seed, asdict(replace(recipe, measured="")), len(data.train)], sort_keys=True
-    ).encode()
+    told = [method, seed, asdict(replace(recipe, measured="")), len(data.train)]
+    told += [on_epoch.__name__] if on_epoch else []
+    told = json.dumps(told, sort_keys=True).encode()
     told += data.train.images[:: max(1, len(data.train) // 64)].cpu().numpy().tobytes()
     out = cache_dir() / "runs" / f"{method}-{data.name}-{seed}-{hashlib.sha256(told).hexdigest()[:12]}"
-    return train.pretrain(method, data, recipe=recipe, out=out, seed=seed)
+    return train.pretrain(method, data, recipe=recipe, out=out, seed=seed, on_epoch=on_epoch)
 
 
 def record(name: str, seeds: Sequence[int] = (0, 1, 2)) -> list[dict]:

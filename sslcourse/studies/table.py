@@ -15,13 +15,15 @@ def scores(
     """Train `method` on data: its run, and a row for k-NN and one for the linear probe on `probe` (default: data).
 
     Every row carries `random`, the same network at random initialisation, `seconds` of training, and `pretext`,
-    the accuracy of the method's own task on held-out images, where it has one and takes single images.
+    the accuracy of the method's own task on held-out images, where it has one and needs no memory of others.
     """
     probe = probe or data
     run = trained(method, data, seed, **arguments)
     fresh = nets.random_like(run.encoder, seed)
     pretext = None
-    if "accuracy" in run.history[-1] and not run.method.clips:  # what clips ask is stored by training row
+    # a memory has one row per training image; a queue's keys were normed by their own batch, in training
+    remembers = "images" in type(run.method).arguments_from(data) or hasattr(run.method, "queue")
+    if "accuracy" in run.history[-1] and not run.method.clips and not remembers:
         pretext = heldout_accuracy(run.method, data.test, seed, batch=run.config["recipe"]["batch"])
     rows = []
     for protocol in (evaluate.knn, evaluate.linear):

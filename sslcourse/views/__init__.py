@@ -15,6 +15,7 @@ from sslcourse.views.compose import (
 )
 from sslcourse.views.crops import HorizontalFlip, MultiCrop, RandomResizedCrop, ShiftCrop, resized_crop
 from sslcourse.views.distort import Cutout, GaussianNoise, RandomQuarterTurn, Sobel, sobel
+from sslcourse.views.exemplar import ExemplarView, principal_colours
 from sslcourse.views.lab import lab_to_rgb, rgb_to_lab
 from sslcourse.views.lens import Lens
 from sslcourse.views.patches import (
@@ -30,6 +31,7 @@ from sslcourse.views.patches import (
     standardise,
     tiles,
 )
+from sslcourse.views.randaugment import RandAugment, strong_view
 from sslcourse.views.rotate import four_rotations, rotate90
 from sslcourse.views.view import View
 
@@ -38,12 +40,14 @@ __all__ = [
     "ColourJitter",
     "Compose",
     "Cutout",
+    "ExemplarView",
     "GaussianBlur",
     "GaussianNoise",
     "Greyscale",
     "HorizontalFlip",
     "Lens",
     "MultiCrop",
+    "RandAugment",
     "RandomQuarterTurn",
     "RandomResizedCrop",
     "ShiftCrop",
@@ -66,6 +70,7 @@ __all__ = [
     "moco_v1_view",
     "moco_v2_view",
     "patch_grid",
+    "principal_colours",
     "project_colours",
     "quarters",
     "resized_crop",
@@ -74,6 +79,7 @@ __all__ = [
     "simclr_view",
     "sobel",
     "standardise",
+    "strong_view",
     "tiles",
     "weak_view",
 ]

@@ -73,6 +73,13 @@ def luminance(images: Tensor) -> Tensor:
     return (red * 0.2989).add_(green, alpha=0.587).add_(blue, alpha=0.114)
 
 
+def rgb_to_ycbcr(images: Tensor) -> Tensor:
+    """Images (B, 3, H, W) -> luma, and how far blue and red are from it (0.5 for grey): all in [0, 1]."""
+    y = luminance(images)
+    red, _, blue = images.split(1, 1)
+    return torch.cat([y, (blue - y) * (0.5 / 0.886) + 0.5, (red - y) * (0.5 / 0.7011) + 0.5], 1)
+
+
 def hue_(images: Tensor, shift: Tensor) -> Tensor:
     """Turn the HSV hue of images (B, 3, H, W) by shift (B, 1, 1, 1) turns in [-0.5, 0.5], in place.
 

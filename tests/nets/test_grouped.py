@@ -26,3 +26,9 @@ def test_grouped_batch_norm_is_batch_norm_of_every_group():
     whole = nn.BatchNorm2d(5)
     whole(x)
     torch.testing.assert_close(net[0].running_mean, whole.running_mean)
+
+
+def test_a_batch_that_does_not_divide_is_one_group():
+    torch.manual_seed(0)
+    x, net, plain = torch.randn(10, 3, 4, 4), grouped(nn.Sequential(nn.BatchNorm2d(3)), 4), nn.BatchNorm2d(3)
+    torch.testing.assert_close(net(x), plain(x))

@@ -107,8 +107,8 @@ def test_projection_head_has_no_bias_before_a_norm_and_no_offset_at_the_end():
 
 
 def test_random_like_resets_any_module_and_leaves_the_generator_alone():
-    net = torch.nn.Sequential(torch.nn.Linear(4, 4))
     torch.manual_seed(3)
+    net = torch.nn.Sequential(torch.nn.Linear(4, 4))
     state = torch.get_rng_state()
     a, b, c = nets.random_like(net, 0), nets.random_like(net, 0), nets.random_like(net, 1)
     assert torch.equal(torch.get_rng_state(), state)

@@ -21,10 +21,13 @@ VIEWS = {
     "moco v2": V.moco_v2_view(None),
     "byol 1": V.byol_views(None)[0],
     "byol 2": V.byol_views(None)[1],
+    "exemplar": V.ExemplarView(),
     "lens": V.Lens((0.0, 0.05), (0.0, 0.5)),
     "cutout": V.Cutout(0.5, p=0.8),
     "sobel": V.Sobel(0.5),
     "noise": V.GaussianNoise(0.2, p=0.8),
+    "randaugment": V.RandAugment(2, 10),
+    "strong": V.strong_view(),
 }
 THREADS = torch.get_num_threads()
 NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")

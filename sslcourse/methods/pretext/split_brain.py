@@ -32,6 +32,18 @@ def half(encoder: Encoder) -> Encoder:
     return nets.encoder(**spec)
 
 
+def side_by_side(encoder: Encoder, wanted: list[str], method: str) -> Beside:
+    """Networks that see one of `wanted` each, from a pattern; or `encoder` itself, where it already is that."""
+    already = isinstance(encoder, Beside)
+    if already and [getattr(part, "channels", "") for part in encoder.parts] == wanted:
+        return encoder
+    if not encoder.spec or isinstance(encoder, Beside | Channels):
+        raise UserError(
+            f"{method} makes its halves from the recipe of an encoder: pass one of nets.encoder(...)"
+        )
+    return Beside([Channels(encoder if seen == "Lab" else half(encoder), seen) for seen in wanted])
+
+
 class SplitBrain(Method):
     """F1 predicts the colours ab from the lightness L, F2 predicts L from ab; features are both, side by side.
 
@@ -64,7 +76,7 @@ class SplitBrain(Method):
     ):
         if task not in TASKS:
             raise UserError(f"split_brain has no task {task!r}: choose from {', '.join(TASKS)}")
-        super().__init__(self.made_of(encoder, task))
+        super().__init__(side_by_side(encoder, list(TASKS[task]), self.name))
         self.size, self.step, self.L_bins, self.stride, self.skip = size, step, L_bins, stride, skip
         self.task = task
         self.view = weak_view()
@@ -76,21 +88,6 @@ class SplitBrain(Method):
             )
             for part in self.encoder.parts
         )  # fmt: skip
-
-    @staticmethod
-    def made_of(encoder: Encoder, task: str) -> Beside:
-        """The parts of the network, from a pattern; or `encoder` itself, where it already is the parts."""
-        wanted = list(TASKS[task])
-        if (
-            isinstance(encoder, Beside)
-            and [getattr(part, "channels", "") for part in encoder.parts] == wanted
-        ):
-            return encoder
-        if not encoder.spec or isinstance(encoder, Beside | Channels):
-            raise UserError(
-                "split_brain makes its halves from the recipe of an encoder: pass one of nets.encoder(...)"
-            )
-        return Beside([Channels(encoder if seen == "Lab" else half(encoder), seen) for seen in wanted])
 
     @classmethod
     def arguments_from(cls, data: Data) -> dict:

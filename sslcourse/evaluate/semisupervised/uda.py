@@ -1,0 +1,85 @@
+"""UDA: the answer should survive strong augmentation."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sslcourse.errors import UserError
+from sslcourse.evaluate.semisupervised.baseline import Baseline
+from sslcourse.evaluate.semisupervised.vat import kl
+from sslcourse.methods.method import Paper
+from sslcourse.views import strong_view
+
+TSA = {  # how fast the labelled images' threshold grows, from 0 to 1
+    "log": lambda t: 1 - math.exp(-5 * t),
+    "linear": lambda t: t,
+    "exp": lambda t: math.exp(5 * (t - 1)),
+}
+
+
+class UDA(Baseline):
+    """L = annealed CE(x, y) + weight mean 1[max p(u) >= threshold] KL(p_T(u) || p(A(u))), p_T fixed.
+
+    p_T = softmax(logits / temperature) is sharpened; A is RandAugment and Cutout after the weak view.
+    Training-signal annealing: a labelled image whose p(y | x) is above eta_t says nothing, eta_t growing
+    from 1/C to 1 by `annealing`: "log", "linear", "exp" (for the fewest labels), or "" for none. The paper's
+    threshold is 0.8 for CIFAR, 0.5 for ImageNet.
+    """
+
+    name = "uda"
+    paper = Paper(
+        "Unsupervised Data Augmentation for Consistency Training", "Xie, Dai, Hovy, Luong, Le",
+        "NeurIPS", 2020, "1904.12848",
+    )  # fmt: skip
+
+    def __init__(
+        self, *, mu: int = 15, temperature: float = 0.4, threshold: float = 0.8, weight: float = 1.0,
+        annealing: str = "linear", operations: int = 2, magnitude: float = 10,
+    ):  # fmt: skip
+        super().__init__(mu)
+        if annealing and annealing not in TSA:
+            raise UserError(f"annealing {annealing!r} of uda: use {', '.join(TSA)}, or '' for none")
+        self.temperature, self.threshold, self.weight, self.annealing = (
+            temperature,
+            threshold,
+            weight,
+            annealing,
+        )
+        self.strong = strong_view(None, operations, magnitude)
+
+    def eta(self, progress: float, classes: int) -> float:
+        """The threshold above which labelled images are left out: alpha_t (1 - 1/C) + 1/C."""
+        alpha = TSA[self.annealing](progress) if self.annealing else 1.0
+        return alpha * (1 - 1 / classes) + 1 / classes
+
+    def loss(
+        self, net: nn.Sequential, x: Tensor, y: Tensor, u: Tensor | None, progress: float
+    ) -> dict[str, Tensor]:
+        with torch.no_grad():
+            clean = net(self.weak(u))  # (mu B, C)
+        logits = net(torch.cat([self.weak(x), self.strong(u)]))  # (B + mu B, C)
+        supervised, used = annealed(logits[: len(x)], y, self.eta(progress, logits.shape[1]))
+        consistency, kept = consistent(clean, logits[len(x) :], self.temperature, self.threshold)
+        return {"loss": supervised + self.weight * consistency, "kept": kept, "used": used}
+
+
+def annealed(logits: Tensor, y: Tensor, eta: float) -> tuple[Tensor, Tensor]:
+    """Mean cross-entropy of the rows of logits (B, C) with p(y) <= eta, or 0; and their share."""
+    losses = F.cross_entropy(logits, y, reduction="none")
+    used = ((-losses.detach()).exp() <= eta).float()
+    return (losses * used).sum() / used.sum().clamp(min=1), used.mean()
+
+
+def consistent(clean: Tensor, other: Tensor, temperature: float, threshold: float) -> tuple[Tensor, Tensor]:
+    """Mean over N of KL(softmax(clean / T) || softmax(other)) where max softmax(clean) >= threshold.
+
+    clean, other (N, C): logits. No gradient reaches `clean`.
+    """
+    clean = clean.detach()
+    kept = (clean.softmax(1).amax(1) >= threshold).float()
+    divergence = kl((clean / temperature).softmax(1), other, reduction="none").sum(1)  # (N, C) -> (N,)
+    return (divergence * kept).mean(), kept.mean()

@@ -1,0 +1,165 @@
+"""CPC: read an image row by row, and predict the patches further down, by recognising them among others."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sslcourse.data.images import Data
+from sslcourse.errors import UserError
+from sslcourse.methods.method import Method, Paper
+from sslcourse.nets import Encoder, Patchwise
+from sslcourse.nets.rows_above import RowsAbove
+from sslcourse.nets.world import gather, rank
+from sslcourse.views import ColourJitter, Compose, Greyscale, HorizontalFlip, RandomResizedCrop, ShiftCrop
+from sslcourse.views.patches import drop_colours
+from sslcourse.views.view import coins
+
+
+class CPC(Method):
+    """From the context above, predict the patch k rows below, and tell it from all other patches.
+
+    Patches overlap; each is encoded by itself, z = g_enc(x). Contexts c = g_ar(z) see the rows above. With
+    zhat = W_k c, one W_k a step, L = -mean log exp(zhat . A z+) / sum_z exp(zhat . A z): scores are bilinear and
+    nothing is normalised. Candidates z: all patches of the same image and of all others of the global batch,
+    or of the others only `negatives` drawn at random (0: all). Loss at chance is the log of their number.
+    The first `skip` rows below share pixels with the context and are not asked for (None: as many as do).
+    `patch` is a share of the image's side, `stride` of a patch: 1/4 and 1/2 make the paper's 7x7 grid.
+    Images are cropped to at least `min_area` and flipped, a share `grey` (0.25 is ours) has no colour; `jitter` shifts
+    what a patch shows by this share of its side (v1). A, `scale`, `hidden` and `depth` are from v2's appendix.
+    v2 is `directions=4` (each with its own g_ar), `patch_flip`, `drop` (the share of patches of which one colour
+    channel stays), and an encoder with `norm="layer"`: batch norm tells each patch about the others. `colour`, the
+    strength of a colour jitter of each patch, stands for v2's further distortions.
+    `kept`: the encoder, patchwise: features are the mean of z over the grid, as in the paper, and so a network
+    trained on patches is probed on patches. `kept.encoder` is that network; on whole images its norms and its
+    borders see what they never saw in training.
+    """
+
+    name = "cpc"
+    chapter = "contrastive"
+    paper = Paper(
+        "Representation Learning with Contrastive Predictive Coding",
+        "van den Oord, Li, Vinyals", "arXiv", 2018, "1807.03748",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        *,
+        size: int = 32,
+        patch: float = 0.25,
+        stride: float = 0.5,
+        directions: int = 1,
+        steps: int = 5,
+        skip: int | None = None,
+        negatives: int = 0,
+        dim: int = 64,
+        scale: float = 0.1,
+        hidden: int = 256,
+        depth: int = 5,
+        min_area: float = 0.73,
+        grey: float = 0.25,
+        jitter: float = 1 / 16,
+        patch_flip: float = 0.0,
+        drop: float = 0.0,
+        colour: float = 0.0,
+    ):
+        side = max(1, round(patch * size))
+        super().__init__(Patchwise.of(encoder, side, max(1, round(stride * side))))
+        if directions not in (1, 2, 3, 4):
+            raise UserError(f"cpc directions {directions}: choose 1 (downwards) to 4")
+        self.size, self.patch, self.stride, self.directions = size, patch, stride, directions
+        self.steps, self.skip, self.negatives = steps, skip, negatives
+        self.dim, self.scale, self.hidden, self.depth = dim, scale, hidden, depth
+        self.min_area, self.grey, self.jitter = min_area, grey, jitter
+        self.patch_flip, self.drop, self.colour = patch_flip, drop, colour
+        crop = RandomResizedCrop(size, scale=(min_area, 1.0), ratio=(1.0, 1.0), flip=0.5)
+        self.view = Compose([crop, Greyscale(grey)])
+        distortions = [
+            ShiftCrop(max(1, round(jitter * side)), "replicate") if jitter else None,
+            HorizontalFlip(patch_flip) if patch_flip else None,
+            ColourJitter(0.8 * colour, 0.8 * colour, 0.8 * colour, 0.2 * colour) if colour else None,
+        ]
+        self.patch_view = Compose([view for view in distortions if view is not None])
+        grid = self.encoder.side(size)
+        first = math.ceil(side / self.encoder.stride) if skip is None else skip + 1
+        k = range(first, min(first + steps, grid))
+        if not k:
+            raise UserError(
+                f"cpc on a grid of {grid}x{grid} patches has no row to predict: use smaller patches or skip fewer rows"
+            )
+        source, target = questions(grid, k, directions)
+        self.register_buffer("source", source, persistent=False)
+        self.register_buffer("target", target, persistent=False)
+        D = encoder.dim
+        self.g_ar = nn.ModuleList(RowsAbove(D, hidden, depth) for _ in range(directions))
+        self.W = nn.ModuleList(nn.Conv2d(D, len(k) * dim, 1, bias=False) for _ in range(directions))
+        self.A = nn.Conv2d(D, dim, 1, bias=False)
+
+    @classmethod
+    def arguments_from(cls, data: Data) -> dict:
+        return {"size": data.size}
+
+    def patches(self, images: Tensor) -> Tensor:
+        """The distorted grid of each image: (B, 3, H, H) -> (B, h, h, 3, s, s)."""
+        grid = self.encoder.patches(self.view(images))
+        x = self.patch_view(grid.flatten(0, 2))  # (B, h, h, 3, s, s) -> (B * h * h, 3, s, s)
+        if self.drop:
+            x = torch.where(coins(self.drop, x, None), drop_colours(x), x)
+        return x.view(grid.shape)  # (B * h * h, 3, s, s) -> (B, h, h, 3, s, s)
+
+    def predictions(self, z: Tensor) -> Tensor:
+        """zhat of all directions, steps and places that have a target: z (B, D, h, h) -> (B, Q, dim).
+
+        Each direction turns the grid so that it looks down; `target` (Q,) says which place is meant, row-major.
+        """
+        turned = (z.rot90(i, (2, 3)) for i in range(self.directions))
+        each = (W(g_ar(x)) for W, g_ar, x in zip(self.W, self.g_ar, turned, strict=True))
+        zhat = torch.stack([x.unflatten(1, (-1, self.dim)) for x in each], 1)  # (B, I, K, dim, h, h)
+        zhat = zhat.movedim(3, 5).flatten(1, 4)  # (B, I, K, dim, h, h) -> (B, I * K * h * h, dim)
+        return self.scale * zhat[:, self.source]
+
+    def loss(
+        self, images: Tensor, index: Tensor | None = None, labels: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        z = self.encoder.encode(self.patches(images))
+        zhat, Az = self.predictions(z), self.A(z).flatten(2).mT  # (B, dim, h, h) -> (B, h * h, dim)
+        loss, accuracy = recognise(zhat, Az, self.target, self.negatives)
+        return {"loss": loss, "accuracy": accuracy}
+
+
+def questions(grid: int, k: range, directions: int) -> tuple[Tensor, Tensor]:
+    """Who predicts whom: places (Q,) in contexts (directions, steps, grid, grid), and in the upright grid (Q,)."""
+    place = torch.arange(grid * grid).view(grid, grid)
+    source, target = [], []
+    for i in range(directions):
+        for j, below in enumerate(k):
+            source.append((i * len(k) + j) * grid * grid + place[:-below].flatten())
+            target.append(place.rot90(i)[below:].flatten())
+    return torch.cat(source), torch.cat(target)
+
+
+def recognise(zhat: Tensor, z: Tensor, target: Tensor, negatives: int = 0) -> tuple[Tensor, Tensor]:
+    """InfoNCE of predictions zhat (B, Q, D) of the places target (Q,) in z (B, P, D), and how often the right one wins.
+
+    Candidates: the P places of the same image, and those of the other images of all processes, or `negatives` places
+    drawn from all images (those that fall on the same image are left out, for it is there already).
+    """
+    full = torch.promote_types(z.dtype, torch.float32)
+    with torch.autocast(z.device.type, enabled=False):
+        zhat, z = zhat.to(full), z.to(full)
+        B, P = z.shape[:2]
+        others = gather(z).flatten(0, 1)  # (N, P, D) -> (N * P, D), of all processes
+        drawn = torch.arange(len(others), device=z.device)
+        if negatives:
+            drawn = torch.randint(len(others), (negatives,), device=z.device)
+            others = others[drawn]
+        own = torch.arange(B, device=z.device) + rank() * B  # this process's own images
+        same = drawn // P == own[:, None]  # (B, M)
+        there = (zhat @ others.T).masked_fill(same[:, None], -torch.inf)  # (B, Q, M)
+        logits = torch.cat([zhat @ z.mT, there], 2).flatten(0, 1)  # (B, Q, P + M) -> (B * Q, P + M)
+        y = target.repeat(B)
+        return F.cross_entropy(logits, y), (logits.argmax(1) == y).float().mean()

@@ -1,0 +1,68 @@
+"""Exemplar-CNN: every image is a class of its own, its transformed copies are the samples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sslcourse.data.images import Data
+from sslcourse.methods.method import Method, Paper
+from sslcourse.nets import Encoder
+from sslcourse.nets.world import global_sum, world_size
+from sslcourse.views.exemplar import TRANSFORMS, ExemplarView, principal_colours
+
+
+class Exemplar(Method):
+    """Say which of N seed images a transformed copy came from: a softmax with one row of weights for each image.
+
+    L = -1/B sum_i log softmax(W f(T_i x_i) + b)_i, T_i drawn anew for every copy (the paper draws 150 per seed
+    once, so 150 epochs here are its set). W (N, D) is learned and grows with N. `seeds`: how many of the
+    `images` are classes, the first so many rows of data.train (0: all); the others are looked at and not
+    learned from. The paper's seeds are patches of 32 px where gradients are large; here the whole image is the
+    seed. `transforms` and `colours` are those of `ExemplarView`. `kept`: the encoder before the classifier.
+    """
+
+    name = "exemplar"
+    chapter = "contrastive"
+    paper = Paper(
+        "Discriminative Unsupervised Feature Learning with Exemplar Convolutional Neural Networks",
+        "Dosovitskiy, Fischer, Springenberg, Riedmiller, Brox", "TPAMI", 2016, "1406.6909",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        *,
+        images: int = 10_000,
+        seeds: int = 8000,
+        transforms: Sequence[str] = TRANSFORMS,
+        colours: Sequence[Sequence[float]] | None = None,
+    ):
+        super().__init__(encoder)
+        self.images, self.seeds, self.transforms, self.colours = images, seeds, transforms, colours
+        self.classes = min(seeds or images, images)
+        self.view = ExemplarView(transforms, colours)
+        self.classifier = nn.Linear(encoder.dim, self.classes)
+
+    @classmethod
+    def arguments_from(cls, data: Data) -> dict:
+        return {"images": len(data.train), "colours": principal_colours(data.train.images)}
+
+    def logits(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) -> (B, N): which seed each image was made from."""
+        return self.classifier(self.encoder(images))
+
+    def loss(
+        self, images: Tensor, index: Tensor | None = None, labels: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        logits = self.logits(self.view(images))
+        y, is_seed = index.clamp(max=self.classes - 1), index < self.classes
+        here = global_sum(is_seed.sum().float()) / world_size()  # seeds in a process's batch, on average
+
+        def mean(x: Tensor) -> Tensor:  # over the seeds; 0, with gradients, where there are none
+            return (x * is_seed).sum() / here.clamp(min=1 / world_size())
+
+        loss = F.cross_entropy(logits, y, reduction="none")
+        return {"loss": mean(loss), "accuracy": mean(logits.argmax(1) == y)}

@@ -1,0 +1,103 @@
+"""Non-parametric instance discrimination: the weights of each image's class are its own feature, remembered."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sslcourse.data.images import Data
+from sslcourse.methods.method import Method, Paper
+from sslcourse.nets import Encoder
+from sslcourse.nets.bank import MemoryBank
+from sslcourse.nets.world import global_sum, world_size
+from sslcourse.views import moco_v1_view
+
+
+class InstanceDiscrimination(Method):
+    """Find the image that a view came from among the remembered features of all images: nothing learned grows with n.
+
+    P(i|f) = exp(v_i.f / tau) / sum_j exp(v_j.f / tau), f the view's embedding and v_j the bank's rows, unit vectors.
+    `negatives` 0: that softmax over all n images. Otherwise noise-contrastive estimation with m negatives,
+    uniform over all images, h(i, f) = P / (P + m/n): L = -log h(i, f) - sum_noise log(1 - h(k, f)), whose
+    normaliser Z is estimated on the first batch and frozen. One draw serves the batch (the authors' code draws for
+    every image: the same mean, B times the memory). After the step v_i <- l2(t v_i + (1 - t) f), t `momentum`.
+    `proximal` is the paper's lambda |f - v_i|^2, which would make an image's feature wander less between two
+    epochs; the released code has none and leaves that to `momentum`, and so do the defaults.
+    `kept`: the encoder before the linear map to `dim` (the paper's nearest neighbours use `embed`).
+    """
+
+    name = "npid"
+    chapter = "contrastive"
+    paper = Paper(
+        "Unsupervised Feature Learning via Non-Parametric Instance Discrimination",
+        "Wu, Xiong, Yu, Lin", "CVPR", 2018, "1805.01978",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        *,
+        images: int = 10_000,
+        dim: int = 128,
+        temperature: float = 0.07,
+        negatives: int = 4096,
+        momentum: float = 0.5,
+        proximal: float = 0.0,
+        min_scale: float = 0.2,
+    ):
+        super().__init__(encoder)
+        self.images, self.dim, self.temperature, self.negatives = images, dim, temperature, negatives
+        self.momentum, self.proximal, self.min_scale = momentum, proximal, min_scale
+        self.view = moco_v1_view(None, min_scale)
+        self.embedding = nn.Linear(encoder.dim, dim)
+        self.bank = MemoryBank(images, dim)
+        self.register_buffer("Z", torch.zeros(()))  # 0: not yet estimated
+        self.seen: list[tuple[Tensor, Tensor]] = []  # rows and features of this step, for the bank
+
+    @classmethod
+    def arguments_from(cls, data: Data) -> dict:
+        return {"images": len(data.train)}
+
+    def embed(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) -> unit vectors (B, dim), in the bank's precision."""
+        return F.normalize(self.embedding(self.encoder(images)).to(self.bank.rows.dtype), dim=1)
+
+    def softmax(self, f: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+        """The exact loss of embeddings f (B, dim) of the images `index` (B,), and how often v_i is the nearest row."""
+        logits = f @ self.bank.rows.T / self.temperature  # (B, n)
+        return F.cross_entropy(logits, index), (logits.argmax(1) == index).float().mean()
+
+    def nce(self, f: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+        """Its estimate from m negatives, and how often v_i is nearer than all of them."""
+        n, m = self.images, self.negatives
+        rows = self.bank.draw(m)  # an image may be drawn as noise for itself
+        own = (f * self.bank.read(index)).sum(1, keepdim=True)  # (B, 1)
+        scores = (
+            torch.cat([own, f @ self.bank.read(rows).T], 1) / self.temperature
+        )  # (B, 1 + m): log P + log Z
+        with torch.no_grad():
+            estimate = n * global_sum(scores.exp().mean()) / world_size()
+            self.Z.copy_(torch.where(self.Z > 0, self.Z, estimate))
+        odds = scores - self.Z.log() - math.log(m / n)  # log P / (m/n); h is its sigmoid
+        loss = -F.logsigmoid(odds[:, 0]) - F.logsigmoid(-odds[:, 1:]).sum(1)
+        return loss.mean(), (scores[:, :1] >= scores).all(1).float().mean()
+
+    def loss(
+        self, images: Tensor, index: Tensor | None = None, labels: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        f = self.embed(self.view(images))
+        with torch.autocast(images.device.type, enabled=False):  # dot products over tau need all digits
+            loss, accuracy = self.nce(f, index) if self.negatives else self.softmax(f, index)
+            if self.proximal:
+                loss = loss + self.proximal * (f - self.bank.read(index)).square().sum(1).mean()
+        if self.training:
+            self.seen.append((index, f.detach()))
+        return {"loss": loss, "accuracy": accuracy}
+
+    def after_step(self) -> None:
+        for index, f in self.seen:
+            self.bank.update(index, f, self.momentum)
+        self.seen.clear()

@@ -1,0 +1,105 @@
+"""MoCo v3: large batches instead of a queue, and a patch embedding that does not learn."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sslcourse.methods.contrastive.moco import blurs
+from sslcourse.methods.method import Method, Paper
+from sslcourse.nets import Encoder, projection_head
+from sslcourse.nets.momentum import follow, momentum_copy
+from sslcourse.nets.world import gather, rank
+from sslcourse.views import byol_views
+
+
+def ctr(q: Tensor, k: Tensor, tau: float) -> tuple[Tensor, Tensor]:
+    """2 tau times the cross-entropy of finding k_i for q_i among the keys of all processes; how often it is first.
+
+    q, k (B, D), row by row. The factor makes the gradient's size independent of tau. Chance: 2 tau log N.
+    """
+    q, everyone = F.normalize(q, dim=1), F.normalize(gather(k), dim=1)  # (B, D), (N, D)
+    own = torch.arange(len(q), device=q.device) + rank() * len(q)
+    logits = q @ everyone.T / tau  # (B, N)
+    return 2 * tau * F.cross_entropy(logits, own), (logits.argmax(1) == own).float().mean()
+
+
+def plain_head(inputs: int, hidden: int, outputs: int, layers: int) -> nn.Sequential:
+    """A projection head whose last batch norm has neither scale nor offset."""
+    head = projection_head(inputs, hidden, outputs, layers)
+    head[-1] = nn.BatchNorm1d(outputs, affine=False)
+    return head
+
+
+def patch_embedding(encoder: Encoder) -> nn.Conv2d | None:
+    """The convolution that embeds a transformer's patches, ours or timm's; None where there is none."""
+    net = getattr(encoder, "net", encoder)
+    found = getattr(net, "embed", None) or getattr(getattr(net, "patch_embed", None), "proj", None)
+    return found if isinstance(found, nn.Conv2d) else None
+
+
+class MoCoV3(Method):
+    """Query and key change places and the other images of the batch are the negatives.
+
+    L = ctr(q1, k2) + ctr(q2, k1), ctr = 2 tau CE: q = predictor(g(f(view))), k = a slow copy of g(f(view)) without
+    gradient, psi <- m psi + (1 - m) theta with m rising from `momentum` to 1 on a cosine. g has `layers` layers
+    (the authors' ResNet has 2), the predictor 2; the last norm of both is without parameters. `frozen_patches`:
+    a transformer's patch embedding stays at its random start (uniform, Glorot), which keeps training stable;
+    a convolutional encoder has none. Views are BYOL's two, crops of at least `min_scale`; `blur` None: only if the
+    encoder is for more than 32 px. Images seen at once matter: the paper's batch is 4,096.
+    `kept`: f, the online encoder.
+    """
+
+    name = "moco_v3"
+    chapter = "contrastive"
+    paper = Paper(
+        "An Empirical Study of Training Self-Supervised Vision Transformers", "Chen, Xie, He", "ICCV", 2021,
+        "2104.02057",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        *,
+        temperature: float = 0.2,
+        momentum: float = 0.99,
+        dim: int = 256,
+        hidden: int = 4096,
+        layers: int = 3,
+        frozen_patches: bool = True,
+        min_scale: float = 0.08,
+        blur: bool | None = None,
+    ):
+        super().__init__(encoder)
+        self.temperature, self.momentum, self.dim, self.hidden = temperature, momentum, dim, hidden
+        self.layers, self.frozen_patches, self.min_scale, self.blur = layers, frozen_patches, min_scale, blur
+        self.view, self.other_view = byol_views(None, (min_scale, 1.0), blurs(encoder, blur))
+        embed = patch_embedding(encoder)
+        if frozen_patches and embed is not None:
+            rows = embed.weight.flatten(1)  # (D, 3, p, p) -> (D, 3 * p * p), the same memory
+            nn.init.xavier_uniform_(rows)
+            if embed.bias is not None:
+                nn.init.zeros_(embed.bias)
+            embed.requires_grad_(False)
+        self.projector = plain_head(encoder.dim, hidden, dim, layers)
+        self.predictor = plain_head(dim, hidden, dim, 2)
+        self.key_encoder, self.key_projector = momentum_copy(encoder), momentum_copy(self.projector)
+
+    def loss(
+        self, images: Tensor, index: Tensor | None = None, labels: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        x = self.view(images), self.other_view(images)
+        q1, q2 = (self.predictor(self.projector(self.encoder(v))) for v in x)
+        with torch.no_grad():
+            k1, k2 = (self.key_projector(self.key_encoder(v)) for v in x)
+        loss1, accuracy1 = ctr(q1, k2, self.temperature)
+        loss2, accuracy2 = ctr(q2, k1, self.temperature)
+        return {"loss": loss1 + loss2, "accuracy": (accuracy1 + accuracy2) / 2}
+
+    def after_step(self) -> None:
+        m = 1 - (1 - self.momentum) * (math.cos(math.pi * self.progress) + 1) / 2
+        follow(self.key_encoder, self.encoder, m)
+        follow(self.key_projector, self.projector, m)

@@ -1,0 +1,124 @@
+"""PIRL: the features of a shuffled image must be those of the image."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sslcourse.data.images import Data
+from sslcourse.errors import UserError
+from sslcourse.methods.method import Method, Paper
+from sslcourse.nets import Encoder
+from sslcourse.nets.bank import MemoryBank
+from sslcourse.views import ColourJitter, Compose, Greyscale, RandomResizedCrop, rotate90, tiles
+
+
+def noise_contrast(v: Tensor, positives: Tensor, negatives: Tensor, itself: Tensor, tau: float):
+    """-log h(m_I, v) - sum_k log(1 - h(m_k, v)), a mean over rows, and how often m_I is nearest.
+
+    h(m, v) = exp(s(m, v) / tau) / (exp(s(m, v) / tau) + sum_k exp(s(m_k, v) / tau)), s the cosine. v (B, D),
+    positives m_I (B, D), negatives m_k (K, D); itself (B, K): no negative at all, for it is the image's own
+    row. While all cosines are equal this is log(K + 1) + K log(1 + 1 / K), about log(K + 1) + 1.
+    """
+    with torch.autocast(v.device.type, enabled=False):
+        v, positives, negatives = (F.normalize(x.to(positives), dim=1) for x in (v, positives, negatives))
+        positive = (v * positives).sum(1, keepdim=True) / tau  # (B, 1)
+        negative = (v @ negatives.T / tau).masked_fill(itself, -torch.inf)  # (B, K)
+        total = negative.logsumexp(1, keepdim=True)
+        # -log h = softplus(total - x), -log(1 - h) = softplus(x - total)
+        loss = F.softplus(total - positive)[:, 0] + F.softplus(negative - total).sum(1)
+        return loss.mean(), (positive > negative).all(1).float().mean()
+
+
+class PIRL(Method):
+    """Shuffle an image's tiles: the whole and the tiles must both find the image's row in a memory of all.
+
+    L = lambda L_NCE(m_I, g(I^t)) + (1 - lambda) L_NCE(m_I, f(I)): see `noise_contrast`. f is one linear map;
+    g one for each of nine tiles and one for the nine together, in an order drawn anew for each image. The
+    order is told to nobody: Jigsaw must know it, PIRL must not. m_I <- l2(m m_I + (1 - m) f(I)) after the
+    step; `negatives` rows of the memory are drawn for each step and shared by the batch (in the paper for
+    each image). `transform`: "jigsaw" or "rotation", which turns the image by a random quarter. As in the
+    authors' code the tiles come from another, larger crop than I, and each has its own colours. Their code's
+    loss is NPID's NCE, which has a constant in place of the sum in h. `cell`, `tile`: in pixels; None: the
+    paper's 64 of 85, and three cells to a side. `kept`: the encoder before f and g.
+    """
+
+    name = "pirl"
+    chapter = "contrastive"
+    paper = Paper(
+        "Self-Supervised Learning of Pretext-Invariant Representations",
+        "Misra, van der Maaten", "CVPR", 2020, "1912.01991",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        *,
+        images: int = 50000,
+        transform: str = "jigsaw",
+        lam: float = 0.5,
+        temperature: float = 0.07,
+        negatives: int = 32000,
+        dim: int = 128,
+        momentum: float = 0.5,
+        min_scale: float = 0.08,
+        hue: float = 0.2,
+        cell: int | None = None,
+        tile: int | None = None,
+    ):
+        if transform not in ("jigsaw", "rotation"):
+            raise UserError(f"pirl has no transform {transform!r}: choose jigsaw or rotation")
+        super().__init__(encoder)
+        self.images, self.transform, self.lam, self.temperature = images, transform, lam, temperature
+        self.negatives, self.dim, self.momentum = negatives, dim, momentum
+        self.min_scale, self.hue, self.cell, self.tile = min_scale, hue, cell, tile
+        self.crop = RandomResizedCrop(None, (0.6, 1.0), flip=0.5)  # of the image that is shuffled
+        self.colours = Compose([ColourJitter(0.4, 0.4, 0.4, hue, p=1.0), Greyscale(0.2)])
+        self.view = Compose([RandomResizedCrop(None, (min_scale, 1.0), flip=0.5), self.colours])
+        self.bank = MemoryBank(images, dim)
+        self.f = nn.Linear(encoder.dim, dim)
+        self.g_tile = nn.Linear(encoder.dim, dim)
+        self.g = nn.Linear(9 * dim, dim) if transform == "jigsaw" else nn.Identity()
+        self.seen: list[tuple[Tensor, Tensor]] = []  # what this step will write into the bank
+
+    @classmethod
+    def arguments_from(cls, data: Data) -> dict:
+        return {"images": len(data.train)}
+
+    def shuffled(self, images: Tensor) -> Tensor:
+        """I^t: images (B, 3, H, W) -> tiles (B, 9, 3, t, t), each image's in its own order."""
+        cell = self.cell or images.shape[-1] // 3
+        t = tiles(self.crop(images), cell, self.tile or round(cell * 64 / 85))
+        t = self.colours(t.flatten(0, 1)).view_as(t)  # (B, 9, 3, t, t) -> (B * 9, 3, t, t) -> back
+        order = torch.rand(t.shape[:2], device=t.device).argsort(1)  # (B, 9)
+        return t[torch.arange(len(t), device=t.device)[:, None], order]
+
+    def turned(self, images: Tensor) -> Tensor:
+        """I^t: images (B, 3, H, H), each turned by a quarter, a half, three quarters or not at all."""
+        return rotate90(self.view(images), torch.randint(4, (len(images),), device=images.device))
+
+    def transformed(self, images: Tensor) -> Tensor:
+        """g(I^t): (B, 3, H, W) -> (B, dim)."""
+        if self.transform == "rotation":
+            return self.g_tile(self.encoder(self.turned(images)))
+        t = self.shuffled(images)
+        h = self.g_tile(self.encoder(t.flatten(0, 1)))  # (B, 9, 3, t, t) -> (B * 9, dim)
+        return self.g(h.view(len(t), -1))  # (B * 9, dim) -> (B, 9 * dim)
+
+    def loss(
+        self, images: Tensor, index: Tensor | None = None, labels: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        f, g = self.f(self.encoder(self.view(images))), self.transformed(images)
+        drawn = self.bank.draw(self.negatives)
+        memory = self.bank.read(index), self.bank.read(drawn), index[:, None] == drawn
+        of_g, found = noise_contrast(g, *memory, self.temperature)
+        of_f, _ = noise_contrast(f, *memory, self.temperature)
+        if self.training:
+            self.seen.append((index, f.detach()))
+        return {"loss": self.lam * of_g + (1 - self.lam) * of_f, "accuracy": found}
+
+    def after_step(self) -> None:
+        for index, f in self.seen:
+            self.bank.update(index, f, self.momentum)
+        self.seen.clear()
