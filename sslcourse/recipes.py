@@ -51,10 +51,11 @@ class Recipe:
 LAPTOP = {
     "cpc": Recipe(
         encoder_arguments={"norm": "layer"}, epochs=3, batch=64, optimizer="adamw", lr=2e-3, weight_decay=0.01,
-        arguments={"patch": 0.375, "directions": 4, "negatives": 128, "hidden": 64, "depth": 3, "drop": 0.5},
+        arguments={"patch": 0.375, "directions": 1, "negatives": 128, "hidden": 64, "depth": 3, "drop": 0.5},
+        measured="toybox: linear probe on val 0.518, seed 0; 78 s on one core",
     ),
     "amdim": Recipe(
-        epochs=10, batch=128, optimizer="adamw", lr=2e-3, weight_decay=0.01,
+        epochs=6, batch=128, optimizer="adamw", lr=2e-3, weight_decay=0.01,
         arguments={"d": 128},
     ),
     "supervised": Recipe(epochs=8, batch=128, optimizer="adamw", lr=2e-3, weight_decay=0.01),
@@ -106,17 +107,19 @@ LAPTOP = {
         epochs=6, batch=32, optimizer="adamw", lr=2e-3, weight_decay=0.01,
         measured="toybox-video val: mean J of propagated masks 0.63 (copying the first frame: 0.33), seed 0",
     ),
+    # exemplar, npid, pirl, cmc and nat keep something for every image: epochs are for the first 1,000 of toybox
     "exemplar": Recipe(
-        epochs=12, batch=128, optimizer="adamw", lr=2e-3, weight_decay=0.01,
+        epochs=60, batch=128, optimizer="adamw", lr=2e-3, weight_decay=0.01,
         arguments={"seeds": 0},
+        measured="1,000 images of toybox: linear probe on val 0.488 (random init 0.315), seed 0; 32 s on one core",
     ),
     "npid": Recipe(
-        epochs=16, batch=128, optimizer="adamw", lr=2e-3, weight_decay=0.01,
+        epochs=60, batch=128, optimizer="adamw", lr=2e-3, weight_decay=0.01,
         arguments={"negatives": 0, "temperature": 0.2},
-        measured="2,500 images of toybox: linear probe on val 0.418 (random init 0.315), seed 0; 26 s of CPU",
+        measured="1,000 images of toybox: linear probe on val 0.631 (random init 0.315), seed 0; 28 s on one core",
     ),
     "triplet": Recipe(
-        epochs=8, batch=128, optimizer="adamw", lr=2e-3, weight_decay=0.01,
+        epochs=6, batch=128, optimizer="adamw", lr=2e-3, weight_decay=0.01,
         arguments={"negatives": "semihard"},
         measured="toybox, 4 epochs: linear probe on val 0.565 (random init 0.315), seed 0; 48 s of CPU",
     ),
@@ -126,35 +129,37 @@ LAPTOP = {
         measured="toybox: linear probe 0.692 +- 0.006, three seeds; 2 minutes on two cores",
     ),
     "pirl": Recipe(
-        epochs=5, batch=64, optimizer="adamw", lr=2e-3, weight_decay=0.01,
-        arguments={"negatives": 2048, "temperature": 0.1, "min_scale": 0.3},
+        epochs=30, batch=64, optimizer="adamw", lr=2e-3, weight_decay=0.01,
+        arguments={"negatives": 512, "temperature": 0.2, "min_scale": 0.3},
+        measured="1,000 images of toybox: linear probe on val 0.477 (random init 0.315), seed 0; 53 s on one core",
     ),
     "cmc": Recipe(
-        epochs=10, batch=64, optimizer="adamw", lr=2e-3, weight_decay=0.01, arguments={"negatives": 1024},
+        epochs=60, batch=64, optimizer="adamw", lr=2e-3, weight_decay=0.01,
+        arguments={"negatives": 512, "temperature": 0.2},
     ),
     "nat": Recipe(
-        epochs=16, batch=128, optimizer="adamw", lr=2e-3, weight_decay=0.01, arguments={"dim": 128},
+        epochs=80, batch=128, optimizer="adamw", lr=2e-3, weight_decay=0.01, arguments={"dim": 128},
     ),
     "detcon": Recipe(
         encoder_arguments={"stem_stride": 2}, epochs=2, batch=64, optimizer="adamw", lr=2e-3, weight_decay=0.01,
         arguments={"hidden": 256, "dim": 128, "momentum": 0.99, "min_scale": 0.3},
     ),
     "moco": Recipe(
-        epochs=12, batch=64, optimizer="adamw", lr=2e-3, weight_decay=0.01,
+        epochs=8, batch=64, optimizer="adamw", lr=2e-3, weight_decay=0.01,
         arguments={"length": 1024, "momentum": 0.99, "min_scale": 0.3},
     ),
     "moco_v3": Recipe(
-        epochs=12, batch=128, optimizer="adamw", lr=2e-3, weight_decay=0.01,
+        epochs=6, batch=128, optimizer="adamw", lr=2e-3, weight_decay=0.01,
         arguments={"hidden": 256, "dim": 128, "min_scale": 0.3},
     ),
     "pcl": Recipe(
-        epochs=12, batch=64, optimizer="adamw", lr=2e-3, weight_decay=0.01,
+        epochs=8, batch=64, optimizer="adamw", lr=2e-3, weight_decay=0.01,
         arguments={
-            "length": 1024, "momentum": 0.99, "min_scale": 0.3, "clusters": [50, 100, 200], "warmup": 3, "iterations": 10,
+            "length": 1024, "momentum": 0.99, "min_scale": 0.3, "clusters": [50, 100, 200], "warmup": 2, "iterations": 10,
         },
     ),
     "infomin": Recipe(
-        epochs=12, batch=64, optimizer="adamw", lr=2e-3, weight_decay=0.01,
+        epochs=8, batch=64, optimizer="adamw", lr=2e-3, weight_decay=0.01,
         arguments={"length": 1024, "momentum": 0.99, "min_scale": 0.3, "magnitude": 5},
     ),
 }  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sslcourse import evaluate, load
-from sslcourse.studies.table import scores
+from sslcourse.studies import table
 
 METHODS = (
     *("exemplar", "npid", "triplet", "cpc", "simclr", "moco", "moco_v3"),
@@ -17,7 +17,7 @@ def study(seed: int):
     """Frozen and fine-tuned scores have `fraction`; with one seed all methods share the labelled images."""
     data = load("toybox")
     for name in METHODS:
-        run, rows = scores(name, name, data, seed)
+        run, rows = table.scores(name, name, table.few(data) if name in table.VISITS else data, seed, data)
         yield from rows
         frozen = evaluate.lowshot(
             run.encoder, data, shots=(), fractions=FRACTIONS, draws=1, seed=seed, beside_random=False

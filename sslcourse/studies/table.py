@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sslcourse import evaluate, nets
 from sslcourse.data.images import Data
 from sslcourse.shortcuts import heldout_accuracy
 from sslcourse.studies import trained
 from sslcourse.train import Run
+
+# Methods with something of its own for every image (a row of weights, a memory, a target) need each image often:
+# their recipes count epochs of FEW images
+FEW = 1000
+VISITS = ("exemplar", "npid", "pirl", "cmc", "nat")
+
+
+def few(data: Data, count: int = FEW) -> Data:
+    """The same data with the first `count` training images only."""
+    return replace(data, name=f"{data.name}, {count:,} images", train=data.train[:count])
 
 
 def scores(
