@@ -9,7 +9,7 @@ METHODS = (
     *("exemplar", "npid", "triplet", "cpc", "simclr", "moco", "moco_v3"),
     *("pirl", "pcl", "cmc", "amdim", "infomin", "nat", "detcon"),
 )
-FINETUNED = ("npid", "pirl", "cpc", "simclr")  # those of SimCLR's Table 7
+FINETUNED = ("npid", "pirl", "simclr")  # those of SimCLR's Table 7; CPC is in `instances`
 FRACTIONS = (0.01, 0.1)
 
 

@@ -12,10 +12,8 @@ EPOCHS = 3  # every run here, so that they are comparable with each other only
 BATCHES = (16, 128)
 MOMENTA = (0.0, 0.9, 0.99, 0.999)
 LENGTHS = (128, 1024, 8192)  # 1,024 is the recipe's
-V1_HEAD = {"head": "linear", "temperature": 0.07}  # the paper's temperature with each head
 VERSIONS = {
-    "v1": {**V1_HEAD, "views": "v1"},
-    "v1 + MLP": {"views": "v1"},
+    "v1": {"head": "linear", "temperature": 0.07, "views": "v1"},
     "v2": {},
 }
 
