@@ -33,6 +33,7 @@ STUDIES = {
     "cifar": "sslcourse.studies.cifar",
     "augmentations": "sslcourse.studies.augmentations",
     "simclr": "sslcourse.studies.simclr",
+    "normaliser": "sslcourse.studies.normaliser",
     "instances": "sslcourse.studies.instances",
     "semisupervised": "sslcourse.studies.semisupervised",
     "moco": "sslcourse.studies.moco",

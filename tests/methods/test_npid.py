@@ -96,6 +96,9 @@ def test_the_normaliser_is_estimated_once_and_saved():
     again.load_state_dict(method.state_dict())
     again.loss(1 - images, INDEX)
     assert torch.equal(again.Z, first)
+    again.refresh_Z = True
+    again.loss(1 - images, INDEX)
+    assert not torch.equal(again.Z, first)
 
 
 def test_the_bank_changes_after_the_step_and_in_its_rows_only():

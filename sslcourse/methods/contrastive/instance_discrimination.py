@@ -22,7 +22,8 @@ class InstanceDiscrimination(Method):
     P(i|f) = exp(v_i.f / tau) / sum_j exp(v_j.f / tau), f the view's embedding and v_j the bank's rows, unit vectors.
     `negatives` 0: that softmax over all n images. Otherwise noise-contrastive estimation with m negatives,
     uniform over all images, h(i, f) = P / (P + m/n): L = -log h(i, f) - sum_noise log(1 - h(k, f)), whose
-    normaliser Z is estimated on the first batch and frozen. One draw serves the batch (the authors' code draws for
+    normaliser Z is estimated on the first batch and frozen; with `refresh_Z` on every batch, for a Z that was right
+    while all features were random is far too small later (lesson 05). One draw serves the batch (the authors' code draws for
     every image: the same mean, B times the memory). After the step v_i <- l2(t v_i + (1 - t) f), t `momentum`.
     `proximal` is the paper's lambda |f - v_i|^2, which would make an image's feature wander less between two
     epochs; the released code has none and leaves that to `momentum`, and so do the defaults.
@@ -45,12 +46,14 @@ class InstanceDiscrimination(Method):
         temperature: float = 0.07,
         negatives: int = 4096,
         momentum: float = 0.5,
+        refresh_Z: bool = False,
         proximal: float = 0.0,
         min_scale: float = 0.2,
     ):
         super().__init__(encoder)
         self.images, self.dim, self.temperature, self.negatives = images, dim, temperature, negatives
         self.momentum, self.proximal, self.min_scale = momentum, proximal, min_scale
+        self.refresh_Z = refresh_Z
         self.view = moco_v1_view(None, min_scale)
         self.embedding = nn.Linear(encoder.dim, dim)
         self.bank = MemoryBank(images, dim)
@@ -80,7 +83,7 @@ class InstanceDiscrimination(Method):
         )  # (B, 1 + m): log P + log Z
         with torch.no_grad():
             estimate = n * global_sum(scores.exp().mean()) / world_size()
-            self.Z.copy_(torch.where(self.Z > 0, self.Z, estimate))
+            self.Z.copy_(estimate if self.refresh_Z else torch.where(self.Z > 0, self.Z, estimate))
         odds = scores - self.Z.log() - math.log(m / n)  # log P / (m/n); h is its sigmoid
         loss = -F.logsigmoid(odds[:, 0]) - F.logsigmoid(-odds[:, 1:]).sum(1)
         return loss.mean(), (scores[:, :1] >= scores).all(1).float().mean()
