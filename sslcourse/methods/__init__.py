@@ -60,7 +60,7 @@ __all__ = [
     "VideoColor",
 ]
 
-METHODS: dict[str, type[Method]] = {
+METHODS: dict[str, type[Method]] = {  # in the talk's order
     cls.name: cls
     for cls in (
         Supervised,
@@ -68,26 +68,26 @@ METHODS: dict[str, type[Method]] = {
         Context,
         Jigsaw,
         Counting,
-        SimCLR,
         ContextEncoder,
-        Egomotion,
-        Tracking,
         Colorization,
         SplitBrain,
         ColorProxy,
         VideoColor,
+        Egomotion,
+        Tracking,
         Exemplar,
         InstanceDiscrimination,
         Triplet,
-        AMDIM,
         CPC,
-        PIRL,
-        CMC,
-        NAT,
-        DetCon,
+        SimCLR,
         MoCo,
         MoCoV3,
+        PIRL,
         PCL,
+        CMC,
+        AMDIM,
         InfoMin,
+        NAT,
+        DetCon,
     )
 }
