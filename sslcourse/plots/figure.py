@@ -23,7 +23,7 @@ GREY = "#6B6B6B"
 MARKERS = "osD^vPX*"
 DASHES = ("-", "--", "-.", ":", "-", "--", "-.", ":")
 WIDTH, DPI = 8.0, 110  # inches, dots per inch
-LARGE = 60_000  # bytes of a PNG
+LARGE = 25_000  # bytes of a PNG
 SEQUENTIAL = "cividis"  # dark to light, readable without colour
 
 _STYLE = {
