@@ -161,7 +161,8 @@ def test_bins_have_their_own_colours():
 
 def test_a_lower_temperature_gives_the_nearest_negative_more_of_the_push():
     shares = [
-        plots.pulls(0.7, (0.9, 0.0), temperature).axes[1].patches[0].get_height() for temperature in (0.1, 1.0)
+        plots.pulls(0.7, (0.9, 0.0), temperature).axes[1].patches[0].get_height()
+        for temperature in (0.1, 1.0)
     ]
     assert shares[0] == pytest.approx(1 / (1 + math.exp(-9)), abs=1e-6)
     assert shares[1] == pytest.approx(1 / (1 + math.exp(-0.9)), abs=1e-6)
@@ -175,7 +176,9 @@ def test_logarithmic_ticks_name_the_points():
 def test_crop_pairs_cut_what_they_frame():
     image = torch.zeros(3, 16, 16)
     image[0, :8, :8] = 1.0  # red upper left
-    figure = plots.crop_pairs(image, {"inside": ((0, 0, 16, 16), (0, 0, 8, 8)), "beside": ((0, 8, 8, 8), (8, 0, 8, 8))})
+    figure = plots.crop_pairs(
+        image, {"inside": ((0, 0, 16, 16), (0, 0, 8, 8)), "beside": ((0, 8, 8, 8), (8, 0, 8, 8))}
+    )
     shown = [np.asarray(i.get_array()) for i in figure.axes[0].images]
     assert [int(x[..., 0].mean()) for x in shown] == [63, 63, 255, 63, 0, 0]  # image, A, B; image, C, D
     texts = [t.get_text() for t in figure.axes[0].texts]
@@ -200,7 +203,10 @@ def test_a_queue_overwrites_its_oldest_keys():
         pushed.push(batch)
     assert pushed.keys.argmax(1).tolist() == [key for key, _ in plots.in_queue(2, 6, 4)]
     figure = plots.queue(torch.rand(12, 3, 4, 4), 1, length=6, batch=4)
-    assert "1, 1, 1, 1, random, random" in figure.alt and "4 of 6 slots hold keys, of mean age 1.0" in figure.caption
+    assert (
+        "1, 1, 1, 1, random, random" in figure.alt
+        and "4 of 6 slots hold keys, of mean age 1.0" in figure.caption
+    )
 
 
 def test_a_slow_follower_lags_and_calms_as_the_formula_says():

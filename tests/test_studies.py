@@ -159,7 +159,9 @@ def test_features_of_the_toy_follow_it_and_features_of_the_floor_do_not():
         def encoder(x, channel=channel):
             return F.one_hot((x[:, channel, 0, 0] * 255).round().long(), N).float()
 
-        found = instances.follows_the_toy(encoder, Data("painted", test, test, test), painted(own, floors), floors)
+        found = instances.follows_the_toy(
+            encoder, Data("painted", test, test, test), painted(own, floors), floors
+        )
         assert found == share
 
 
