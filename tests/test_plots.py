@@ -12,7 +12,7 @@ from PIL import Image
 from sslcourse import plots
 from sslcourse.nets.bank import Queue
 from sslcourse.nets.gamut import gamut_bins
-from sslcourse.plots.figure import LARGE, WIDTH, bundle
+from sslcourse.plots.figure import WIDTH, bundle
 from sslcourse.plots.gamut import bin_colours
 from sslcourse.plots.images import overlay, pixels
 
@@ -54,7 +54,7 @@ def test_figures_are_wide_captioned_described_and_small(name):
     assert (
         metadata["image/png"] == {"alt": figure.alt, "caption": caption} and figure.alt in data["text/plain"]
     )
-    assert len(data["image/png"]) < 1.4 * LARGE
+    assert len(data["image/png"]) < 84_000
 
 
 def test_alt_text_says_the_numbers_or_what_it_is_told():

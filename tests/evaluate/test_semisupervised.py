@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from sslcourse import recipes
 from sslcourse.errors import UserError
 from sslcourse.evaluate import BASELINES, semisupervised, subset
 from sslcourse.evaluate.semisupervised import S4L, UDA, VAT, FixMatch, PseudoLabel, Supervised, protocol, s4l
@@ -355,9 +356,15 @@ def test_the_average_of_the_weights_is_judged(tiny_data):
 
 def test_the_study_asks_every_baseline_the_same(tiny_data, monkeypatch):
     monkeypatch.setattr(study, "load", lambda name: tiny_data)
+    short = replace(recipes.LAPTOP["simclr"], epochs=1, batch=32)
+    monkeypatch.setattr(recipes, "recipe", lambda *a: short)
     monkeypatch.setattr(study, "STEPS", 2)
     monkeypatch.setattr(study, "FRACTIONS", (0.25,))
-    rows = list(study.study(1))
+    tuned, rows = [], []
+    for row in study.study(1):
+        (tuned if row["protocol"] == "finetune" else rows).append(row)
+    assert [row["method"] for row in tuned] == ["simclr", "scratch"]
+    assert {row["n_train"] for row in tuned} == {24}
     assert [row["method"] for row in rows] == list(BASELINES) == list(study.LAPTOP)
     assert {(row["fraction"], row["n_train"], row["steps"], len(row["curve"])) for row in rows} == {
         (0.25, 24, 2, 2)

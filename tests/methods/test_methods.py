@@ -62,7 +62,8 @@ EASIER = {  # the tiny set tells places by brightness and colour, which two meth
     "context": {"colours": "keep", "normalise": False, "degrade": 0.0, "patch": 5, "gap": 0, "jitter": 0, "min_area": 1.0},
     "jigsaw": {"normalise": False, "grey": 0.0},
     "cpc": {"patch": 0.5, "stride": 1.0, "negatives": 0, "scale": 0.2, "grey": 0.0, "jitter": 0.0, "min_area": 1.0, "drop": 0.0},
-    "cmc": {"negatives": 16, "min_scale": 0.8},  # of 96 images, 1024 negatives would hold each own one ten times
+    "cmc": {"negatives": 16, "min_scale": 0.8, "temperature": 0.07},  # of 96 images, 512 would hold each own one often
+    "pirl": {"negatives": 2048, "temperature": 0.1},
     "tracking": {"hard_after": 1.0},  # hard negatives from some step on would make its losses incomparable
     "exemplar": {"transforms": ["scale", "hue"]},
     "triplet": {"negatives": "all"},
