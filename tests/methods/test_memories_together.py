@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-import torch.distributed as dist
 from torch.nn import functional as F
 
 from sslcourse import nets
 from sslcourse.methods import METHODS
-from sslcourse.nets.world import rank, with_global_batch_norm, world_size
+from sslcourse.nets.world import with_global_batch_norm
+from tests.together import global_step, one_and_two
 
 CASES = {
     "pirl": ("pirl", {"images": 40, "negatives": 30, "dim": 8}),
@@ -41,7 +41,7 @@ def without_chance(name: str, method) -> None:
         method.draw = lambda places: places[:, [0, 3, 1, 1, 2, 3]] if places.shape[1] > 3 else places
 
 
-def train(folder: str) -> None:
+def train() -> dict[str, torch.Tensor]:
     """Two steps of each case on this process's share of 16 images; process 0 writes what they came to."""
     said = {}
     for case, (name, arguments) in CASES.items():
@@ -54,39 +54,15 @@ def train(folder: str) -> None:
         for step in range(2):
             images = torch.rand(16, 3, 16, 16, generator=generator, dtype=torch.float64)
             index = torch.randperm(40, generator=generator)[:16]
-            mine = slice(rank() * 16 // world_size(), (rank() + 1) * 16 // world_size())
-            optimizer.zero_grad()
-            loss = method(images[mine], index=index[mine])["loss"]
-            loss.backward()
-            learned = {n: p for n, p in method.named_parameters() if p.requires_grad}
-            total = torch.cat([loss.detach()[None], *[p.grad.flatten() for p in learned.values()]])
-            if world_size() > 1:  # what DistributedDataParallel does
-                dist.all_reduce(total)
-            loss, *gradients = (total / world_size()).split([1, *[p.numel() for p in learned.values()]])
-            for p, gradient in zip(learned.values(), gradients, strict=True):
-                p.grad = gradient.view_as(p)
-            said[f"{case}/{step} loss"] = loss
-            said |= {f"{case}/{step} {n}": p.grad.clone() for n, p in learned.items()}
-            optimizer.step()
-            method.after_step()
+            done = global_step(method, optimizer, images, index)
+            said |= {f"{case}/{step} {n}": x for n, x in done.items()}
         said |= {f"{case}/{n}": v.clone() for n, v in method.state_dict().items()}
-    if rank() == 1 or world_size() == 1:  # the second process, which must end with the same
-        torch.save(said, f"{folder}/{world_size()}")
-
-
-def worker(process: int, folder: str) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=process, world_size=2)
-    train(folder)
-    dist.destroy_process_group()
+    return said
 
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory):
-    folder = str(tmp_path_factory.mktemp("together"))
-    train(folder)
-    torch.multiprocessing.spawn(worker, (folder,), nprocs=2)
-    return torch.load(f"{folder}/1"), torch.load(f"{folder}/2")
+    return one_and_two(train, str(tmp_path_factory.mktemp("together")))
 
 
 @pytest.mark.parametrize("case", CASES)
