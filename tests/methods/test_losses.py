@@ -8,6 +8,8 @@ from lightly.loss import NTXentLoss
 from torch.nn import functional as F
 
 from sslcourse.methods.contrastive.losses import info_nce
+from sslcourse.methods.contrastive.moco_v3 import ctr
+from sslcourse.methods.contrastive.simclr import nt_xent
 
 
 def test_it_is_lightlys_with_the_same_bank():
@@ -35,3 +37,21 @@ def test_chance_is_log_of_the_candidates_and_certainty_is_nothing():
     loss, accuracy = info_nce(torch.eye(4), torch.eye(4), -torch.eye(4), 0.05)
     assert loss < 1e-6 and accuracy == 1
     assert info_nce(torch.eye(4), -torch.eye(4), torch.eye(4), 0.05)[1] == 0
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda q, k: info_nce(q, k, k.flip(0), 0.07),
+        lambda q, k: ctr(q, k, 0.07),
+        lambda q, k: nt_xent(q, k, 0.07),
+    ],
+)
+def test_mixed_precision_costs_no_digits(loss):
+    q = torch.randn(6, 8)
+    k = q + 0.01 * torch.randn(6, 8)  # cosines near 1, which bfloat16 cannot tell apart
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = loss(q, k)[0]
+    assert mixed.dtype == torch.float32
+    torch.testing.assert_close(mixed, loss(q, k)[0])
+    assert loss(q.bfloat16(), k)[0].dtype == torch.float32

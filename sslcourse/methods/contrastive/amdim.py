@@ -11,6 +11,7 @@ from sslcourse.errors import UserError
 from sslcourse.methods.method import Method, Paper
 from sslcourse.nets import Encoder
 from sslcourse.nets.dense import as_map, tried
+from sslcourse.nets.precision import full_precision
 from sslcourse.nets.world import gather, rank
 from sslcourse.views import ColourJitter, Compose, Greyscale, HorizontalFlip, RandomResizedCrop
 
@@ -101,26 +102,24 @@ class AMDIM(Method):
         return {"loss": loss, "accuracy": torch.cat([right for _, _, right in parts]).mean()}
 
 
+@full_precision
 def nce(source: Tensor, target: Tensor, c: float) -> tuple[Tensor, Tensor, Tensor]:
     """source (2, S, B, d), target (2, B, P, d): NCE, mean squared score, and accuracy of each of S sources, (S,) each.
 
     Every one of the P places of image i must be told, by source i, from all places of all other images of all
     processes. The leading 2 are two independent problems (view 1 to 2, 2 to 1), which are averaged.
     """
-    full = torch.promote_types(source.dtype, torch.float32)
-    with torch.autocast(source.device.type, enabled=False):
-        source, target = source.to(full), target.to(full)
-        (V, S, B, d), P = source.shape, target.shape[2]
-        everyone = gather(target.transpose(0, 1)).transpose(0, 1)  # (2, N, P, d), of all processes
-        # (2, S * B, d) @ (2, d, N * P) -> (2, S, B, N, P)
-        s = (source.flatten(1, 2) @ everyone.flatten(1, 2).mT).view(V, S, B, -1, P) / d**0.5
-        square = s.square().mean((0, 2, 3, 4))
-        s = c * torch.tanh(s / c)
-        own = torch.arange(B, device=s.device)
-        right = s[:, :, own, own + rank() * B]  # (2, S, B, P)
-        itself = torch.zeros(B, s.shape[3], 1, dtype=torch.bool, device=s.device)
-        itself[own, own + rank() * B] = True
-        wrong = s.masked_fill(itself, -torch.inf).flatten(3)  # (2, S, B, N, P) -> (2, S, B, N * P)
-        nll = torch.logaddexp(right, wrong.logsumexp(3, keepdim=True)) - right
-        first = (right > wrong.amax(3, keepdim=True)).float()
-        return nll.mean((0, 2, 3)), square, first.mean((0, 2, 3))
+    (V, S, B, d), P = source.shape, target.shape[2]
+    everyone = gather(target.transpose(0, 1)).transpose(0, 1)  # (2, N, P, d), of all processes
+    # (2, S * B, d) @ (2, d, N * P) -> (2, S, B, N, P)
+    s = (source.flatten(1, 2) @ everyone.flatten(1, 2).mT).view(V, S, B, -1, P) / d**0.5
+    square = s.square().mean((0, 2, 3, 4))
+    s = c * torch.tanh(s / c)
+    own = torch.arange(B, device=s.device)
+    right = s[:, :, own, own + rank() * B]  # (2, S, B, P)
+    itself = torch.zeros(B, s.shape[3], 1, dtype=torch.bool, device=s.device)
+    itself[own, own + rank() * B] = True
+    wrong = s.masked_fill(itself, -torch.inf).flatten(3)  # (2, S, B, N, P) -> (2, S, B, N * P)
+    nll = torch.logaddexp(right, wrong.logsumexp(3, keepdim=True)) - right
+    first = (right > wrong.amax(3, keepdim=True)).float()
+    return nll.mean((0, 2, 3)), square, first.mean((0, 2, 3))

@@ -12,6 +12,7 @@ from sslcourse.data.images import Data
 from sslcourse.errors import UserError
 from sslcourse.methods.method import Method, Paper
 from sslcourse.nets import Encoder, Patchwise
+from sslcourse.nets.precision import full_precision
 from sslcourse.nets.rows_above import RowsAbove
 from sslcourse.nets.world import gather, rank
 from sslcourse.views import ColourJitter, Compose, Greyscale, HorizontalFlip, RandomResizedCrop, ShiftCrop
@@ -142,24 +143,22 @@ def questions(grid: int, k: range, directions: int) -> tuple[Tensor, Tensor]:
     return torch.cat(source), torch.cat(target)
 
 
+@full_precision
 def recognise(zhat: Tensor, z: Tensor, target: Tensor, negatives: int = 0) -> tuple[Tensor, Tensor]:
     """InfoNCE of predictions zhat (B, Q, D) of the places target (Q,) in z (B, P, D), and how often the right one wins.
 
     Candidates: the P places of the same image, and those of the other images of all processes, or `negatives` places
     drawn from all images (those that fall on the same image are left out, for it is there already).
     """
-    full = torch.promote_types(z.dtype, torch.float32)
-    with torch.autocast(z.device.type, enabled=False):
-        zhat, z = zhat.to(full), z.to(full)
-        B, P = z.shape[:2]
-        others = gather(z).flatten(0, 1)  # (N, P, D) -> (N * P, D), of all processes
-        drawn = torch.arange(len(others), device=z.device)
-        if negatives:
-            drawn = torch.randint(len(others), (negatives,), device=z.device)
-            others = others[drawn]
-        own = torch.arange(B, device=z.device) + rank() * B  # this process's own images
-        same = drawn // P == own[:, None]  # (B, M)
-        there = (zhat @ others.T).masked_fill(same[:, None], -torch.inf)  # (B, Q, M)
-        logits = torch.cat([zhat @ z.mT, there], 2).flatten(0, 1)  # (B, Q, P + M) -> (B * Q, P + M)
-        y = target.repeat(B)
-        return F.cross_entropy(logits, y), (logits.argmax(1) == y).float().mean()
+    B, P = z.shape[:2]
+    others = gather(z).flatten(0, 1)  # (N, P, D) -> (N * P, D), of all processes
+    drawn = torch.arange(len(others), device=z.device)
+    if negatives:
+        drawn = torch.randint(len(others), (negatives,), device=z.device)
+        others = others[drawn]
+    own = torch.arange(B, device=z.device) + rank() * B  # this process's own images
+    same = drawn // P == own[:, None]  # (B, M)
+    there = (zhat @ others.T).masked_fill(same[:, None], -torch.inf)  # (B, Q, M)
+    logits = torch.cat([zhat @ z.mT, there], 2).flatten(0, 1)  # (B, Q, P + M) -> (B * Q, P + M)
+    y = target.repeat(B)
+    return F.cross_entropy(logits, y), (logits.argmax(1) == y).float().mean()

@@ -14,10 +14,12 @@ from sslcourse.methods.contrastive.segments import HOW, majority, segmentation
 from sslcourse.methods.method import Method, Paper
 from sslcourse.nets import Encoder, projection_head
 from sslcourse.nets.momentum import follow, momentum_copy
+from sslcourse.nets.precision import full_precision
 from sslcourse.nets.world import gather, rank
 from sslcourse.views import Compose, RandomResizedCrop, byol_views, resized_crop, simclr_view
 
 
+@full_precision
 def detcon_loss(p: Tensor, z: Tensor, z_other: Tensor, ids: Tensor, ids_other: Tensor, tau: float):
     """One direction of the loss, and how often a segment's nearest is itself in the other view.
 
@@ -27,12 +29,9 @@ def detcon_loss(p: Tensor, z: Tensor, z_other: Tensor, ids: Tensor, ids_other: T
     processes' images, except those of the same id in the own view. Each row counts 1 / (how often its id was
     drawn), and 0 where the other view lacks the id: (1 / BM) sum_m w_m CE_m.
     """
-    with torch.autocast(p.device.type, enabled=False):
-        p, z, z_other = (
-            F.normalize(x.to(torch.promote_types(x.dtype, torch.float32)), dim=2) for x in (p, z, z_other)
-        )
-        targets = torch.cat([gather(z_other), gather(z)])  # (2N, M, D), N images over all processes
-        logits = torch.einsum("bmd,nkd->bmnk", p, targets) / tau  # (B, M, 2N, M)
+    p, z, z_other = (F.normalize(x, dim=2) for x in (p, z, z_other))
+    targets = torch.cat([gather(z_other), gather(z)])  # (2N, M, D), N images over all processes
+    logits = torch.einsum("bmd,nkd->bmnk", p, targets) / tau  # (B, M, 2N, M)
     rows, N = torch.arange(len(p), device=p.device), len(targets) // 2
     mine = rows + rank() * len(p)  # this process's images among all
     positive, same = ids[:, :, None] == ids_other[:, None], ids[:, :, None] == ids[:, None]  # (B, M, M)

@@ -6,7 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from sslcourse.nets.precision import full_precision
 
+
+@full_precision
 def info_nce(
     queries: Tensor, positives: Tensor, negatives: Tensor, temperature: float
 ) -> tuple[Tensor, Tensor]:

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from sslcourse.errors import UserError
 from sslcourse.methods.method import Method, Paper
 from sslcourse.nets import Encoder
+from sslcourse.nets.precision import full_precision
 from sslcourse.nets.world import gather, rank
 from sslcourse.views import moco_v1_view
 
@@ -88,12 +89,12 @@ def margin_loss(
     return loss, accuracy
 
 
+@full_precision
 def distances(x: Tensor, y: Tensor, negatives: str) -> tuple[Tensor, Tensor, Tensor]:
     """D of each x to its partner in y (B, 1) and to the chosen others (B, K), and how often the partner is nearest."""
-    with torch.autocast(x.device.type, enabled=False):  # cosines near 1 need all digits
-        x, y = (F.normalize(v if v.dtype == torch.float64 else v.float(), dim=1) for v in (x, y))
-        everyone = gather(y)  # (N, D), of all processes
-        D = 1 - x @ everyone.T  # (B, N)
+    x, y = F.normalize(x, dim=1), F.normalize(y, dim=1)
+    everyone = gather(y)  # (N, D), of all processes
+    D = 1 - x @ everyone.T  # (B, N)
     own = torch.arange(len(x), device=x.device)[:, None] + rank() * len(x)  # (B, 1): columns of the partners
     others = torch.arange(1, len(everyone), device=x.device)
     near, far = D.gather(1, own), D.gather(1, (own + others) % len(everyone))  # (B, 1), (B, N - 1)

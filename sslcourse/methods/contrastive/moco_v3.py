@@ -12,10 +12,12 @@ from sslcourse.methods.contrastive.moco import blurs
 from sslcourse.methods.method import Method, Paper
 from sslcourse.nets import Encoder, projection_head
 from sslcourse.nets.momentum import follow, momentum_copy
+from sslcourse.nets.precision import full_precision
 from sslcourse.nets.world import gather, rank
 from sslcourse.views import byol_views
 
 
+@full_precision
 def ctr(q: Tensor, k: Tensor, tau: float) -> tuple[Tensor, Tensor]:
     """2 tau times the cross-entropy of finding k_i for q_i among the keys of all processes; how often it is first.
 

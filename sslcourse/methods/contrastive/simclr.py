@@ -9,10 +9,12 @@ from torch.utils.checkpoint import checkpoint
 
 from sslcourse.methods.method import Method, Paper
 from sslcourse.nets import Encoder, projection_head
+from sslcourse.nets.precision import full_precision
 from sslcourse.nets.world import gather, rank
 from sslcourse.views import distorted_view, simclr_view
 
 
+@full_precision
 def nt_xent(z1: Tensor, z2: Tensor, temperature: float, block: int = 0) -> tuple[Tensor, Tensor]:
     """The normalised temperature-scaled cross-entropy and how often the partner is found first.
 
