@@ -125,9 +125,9 @@ LAPTOP = {
         measured="toybox: linear probe 0.692 +- 0.006, three seeds; 2 minutes on two cores",
     ),
     "pirl": Recipe(
-        epochs=30, batch=64, optimizer="adamw", lr=2e-3, weight_decay=0.01,
+        epochs=60, batch=64, optimizer="adamw", lr=2e-3, weight_decay=0.01,
         arguments={"negatives": 512, "temperature": 0.2, "min_scale": 0.3},
-        measured="1,000 images of toybox: linear probe on val 0.477 (random init 0.315), seed 0; 53 s on one core",
+        measured="1,000 images of toybox: linear probe on val 0.588 (random init 0.315), seed 0; 2 minutes on one core",
     ),
     "cmc": Recipe(
         epochs=60, batch=64, optimizer="adamw", lr=2e-3, weight_decay=0.01,
@@ -151,12 +151,14 @@ LAPTOP = {
     "moco_v3": Recipe(
         epochs=6, batch=128, optimizer="adamw", lr=2e-3, weight_decay=0.01,
         arguments={"hidden": 256, "dim": 128, "min_scale": 0.3},
+        measured="toybox: linear probe on val 0.528 (random init 0.315), seed 0; 97 s on one core",
     ),
     "pcl": Recipe(
         epochs=8, batch=64, optimizer="adamw", lr=2e-3, weight_decay=0.01,
         arguments={
-            "length": 1024, "momentum": 0.99, "min_scale": 0.3, "clusters": [50, 100, 200], "warmup": 2, "iterations": 10,
+            "length": 1024, "momentum": 0.99, "min_scale": 0.3, "clusters": [50, 100, 200], "warmup": 4, "iterations": 10,
         },
+        measured="toybox: linear probe on val 0.527 (random init 0.315), seed 0; 107 s on one core",
     ),
     "infomin": Recipe(
         epochs=8, batch=64, optimizer="adamw", lr=2e-3, weight_decay=0.01,

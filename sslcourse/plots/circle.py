@@ -27,7 +27,7 @@ def pulls(
     p = np.exp(scores - scores.max())
     p /= p.sum()
     share = p[1:] / p[1:].sum()
-    caption = caption or f"Temperature {temperature:g}. Green pulls the query, red pushes it away."
+    caption = caption or f"Temperature {temperature:g}. Green pulls the query, orange pushes it away."
     figure, (left, right) = canvas(2.9, caption, 1, 2, width_ratios=(1, 1.5))
     turn = np.linspace(0, 2 * np.pi, 200)
     left.plot(np.cos(turn), np.sin(turn), color="#C8C8C8", linewidth=1)

@@ -66,7 +66,7 @@ def styled(draw):
 
 def canvas(height: float, caption: str = "", rows: int = 1, columns: int = 1, **subplots):
     """A WIDTH x (height + caption) inch figure and its axes (as `Figure.subplots` returns them)."""
-    lines = textwrap.wrap(caption, 120)
+    lines = textwrap.wrap(caption, 112)
     foot = 0.17 * len(lines) + 0.12 if lines else 0.0  # inches
     total = height + foot
     figure = Figure(figsize=(WIDTH, total), dpi=DPI, layout="constrained")

@@ -7,12 +7,14 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from matplotlib.ticker import PercentFormatter
 
 from sslcourse.plots.figure import BLACK, GREY, MARKERS, PALETTE, canvas, styled, with_alt
 from sslcourse.plots.images import pixels
 
 KINDS = {"leaky": PALETTE[1], "cured": PALETTE[0], "between": GREY, "baseline": GREY}
+TOLD = {"leaky": "leaky", "cured": "with a cure", "between": "in between", "baseline": "for comparison"}
 
 
 def spread(rows: Sequence[Mapping], key: str, **wanted) -> tuple[float, float] | None:
@@ -43,7 +45,7 @@ def leak(
         "probe_accuracy": "linear probe",
     }
     panels = {key: title for key, title in panels.items() if spread(rows, key)}
-    figure, axes = canvas(1.15 + 0.34 * len(variants), caption, 1, len(panels), sharey=True, squeeze=False)
+    figure, axes = canvas(1.6 + 0.34 * len(variants), caption, 1, len(panels), sharey=True, squeeze=False)
     said = []
     for ax, (key, title) in zip(axes[0], panels.items(), strict=True):
         for y, variant in enumerate(variants):
@@ -59,6 +61,8 @@ def leak(
         if key != "probe_accuracy" and chance:
             ax.axvline(chance, color=BLACK, linestyle="--", linewidth=1)
         ax.set_title(textwrap.fill(title, 26), fontsize=9.5)
+        explained = not rows[0]["chance"] and key != "probe_accuracy"
+        ax.set_xlabel("share of variance explained" if explained else "accuracy", fontsize=8.5)
         ax.set_xlim(0, 1.17)
         ax.set_xticks([0, 0.5, 1])
         ax.grid(axis="y", visible=False)
@@ -66,6 +70,8 @@ def leak(
     axes[0][0].set_ylim(len(variants) - 0.5, -0.5)
     for ax in axes[0]:
         ax.tick_params(axis="y", length=0)
+    shown = [Patch(color=KINDS[kind], label=TOLD[kind]) for kind in dict.fromkeys(kinds.values())]
+    figure.legend(handles=shown, loc="outside upper left", ncols=len(shown), fontsize=8.5, frameon=False)
     return with_alt(figure, alt or f"Bars per variant. {'; '.join(said)}.", caption)
 
 
@@ -112,16 +118,13 @@ def layout(patches, true, guessed, caption: str = "", alt: str = "") -> Figure:
     figure, axes = canvas(3.5, caption, 1, 2)
     guessed = guessed - guessed.min(0).values
     guessed = guessed / guessed.max(0).values.clamp_min(1e-9)
-    for ax, places, title in zip(
-        axes, (true, guessed), ("where they were", "where the network puts them"), strict=True
-    ):
-        for patch, (x, y) in zip(patches, places.tolist(), strict=True):
+    error = float((guessed - true).square().sum(1).mean().sqrt())
+    titles = "where they were", f"where the network puts them (error {error:.2f})"
+    for ax, places, title in zip(axes, (true, guessed), titles, strict=True):
+        for patch, (x, y), (tx, ty) in zip(patches, places.tolist(), true.tolist(), strict=True):
+            ax.plot([x, tx], [y, ty], color=BLACK, linewidth=0.8, zorder=3)
             ax.imshow(pixels(patch), extent=(x - 0.07, x + 0.07, y + 0.07, y - 0.07))
         ax.set(xlim=(-0.1, 1.1), ylim=(1.1, -0.1), xticks=[], yticks=[], aspect="equal")
         ax.set_title(title, fontsize=9.5)
-    error = float((guessed - true).square().sum(1).mean().sqrt())
-    alt = (
-        alt
-        or f"{len(patches)} patches at their true places and at the guessed ones; root mean square error {error:.2f}."
-    )
-    return with_alt(figure, alt, caption)
+    said = f"{len(patches)} patches at their true places and at the guessed ones"
+    return with_alt(figure, alt or f"{said}; root mean square error {error:.2f}.", caption)

@@ -232,6 +232,7 @@ SHORTCUTS: dict[str, Shortcut] = {
                     builder(Inpainter, mask="centre", dropped=True),
                     encoder=VIT,
                 ),
+                Variant("ViT, hole in the middle", "between", builder(Inpainter, mask="centre"), encoder=VIT),
                 Variant("ViT, random 75%", "between", builder(Inpainter, mask="random"), encoder=VIT),
                 Variant(
                     "ViT, random 75%, left out",

@@ -59,21 +59,6 @@ def test_the_normaliser_is_that_of_the_first_batch_for_ever():
     assert torch.equal(again.Z, first)
 
 
-def test_the_normaliser_follows_every_batch_if_asked():
-    method, (images, index) = make(refresh_Z=True), batch()
-    method.loss(images, index)
-    first = method.Z.clone()
-    with torch.no_grad():
-        for bank in method.banks:
-            bank.rows.mul_(2)
-    method.loss(images, index)
-    assert (method.Z != first).all()
-    frozen = make().eval()  # knows no Z: as if this were its first batch
-    frozen.load_state_dict(method.state_dict() | {"Z": torch.zeros(2)})
-    frozen.banks[0].draw = method.banks[0].draw = lambda count: torch.arange(count)
-    torch.testing.assert_close(method.eval().loss(images, index)["loss"], frozen.loss(images, index)["loss"])
-
-
 def test_chance_is_log_of_the_negatives_and_one():
     scores = torch.full((3, 201), 4.0).double()
     chance = math.log(201) + 200 * math.log1p(1 / 200)

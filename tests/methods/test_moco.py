@@ -110,13 +110,21 @@ def test_both_directions_add_up_and_both_keys_enter():
         method = make()
         x = iter([images, images.flip(3)][::views])
         method.view = lambda _, x=x: next(x)
-        losses.append(method.loss(images, index)["loss"].item())
+        losses.append(method.loss(images, index))
     method = make(symmetric=True)
     method.view = mirrored()
     both = method.loss(images, index)
-    assert both["loss"].item() == pytest.approx(sum(losses), abs=1e-5)
+    for name, times in (("loss", 1), ("accuracy", 2)):
+        assert times * both[name].item() == pytest.approx(sum(one[name].item() for one in losses), abs=1e-5)
     method.after_step()
     assert (method.made == 0).sum() == 16 and method.image[:16].tolist() == [*range(8), *range(8)]
+
+
+def test_of_a_batch_longer_than_the_queue_the_last_stay():
+    method = make(length=8)
+    method.loss(torch.rand(12, 3, 16, 16), torch.arange(12))
+    method.after_step()
+    assert method.image.tolist() == list(range(4, 12))
 
 
 def test_micro_batches_all_enter_the_queue():
@@ -141,6 +149,11 @@ def test_shuffled_keys_meet_others_in_their_group_and_come_back_in_order():
     method.key_encoder.load_state_dict(make(rows=4).key_encoder.state_dict())
     torch.testing.assert_close(method.keys(x), make(rows=4).eval().keys(x))
     torch.testing.assert_close(method.keys(x), method.key_projector(inner(x)))
+
+
+def test_a_batch_without_such_groups_is_one_clear_line():
+    with pytest.raises(UserError, match="batch of 6 has no such groups"):
+        make(rows=4).loss(torch.rand(6, 3, 16, 16), torch.arange(6))
 
 
 def test_age_is_what_the_schedule_predicts(tiny_data):

@@ -25,8 +25,8 @@ class CMC(Method):
 
     L = NCE(z_L -> bank of ab) + NCE(z_ab -> bank of L). With n images, m negatives v_k and z, v of unit
     length, P(v) = exp(v . z / tau) / Z, h = P / (P + m / n), NCE = -log h(v_I) - sum_k log(1 - h(v_k)); Z =
-    n mean exp(v . z / tau) of the first batch, one for each direction, and constant from then on; with
-    `refresh_Z` of every batch (see lesson 05). Chance is log(m + 1) + m log(1 + 1 / m). The `negatives` are drawn with replacement for each step, shared by the
+    n mean exp(v . z / tau) of the first batch, one for each direction, and constant from then on. Chance is
+    log(m + 1) + m log(1 + 1 / m). The `negatives` are drawn with replacement for each step, shared by the
     batch, and in both banks the same images (in the authors' code they are drawn for each image). `space`:
     "lab" or "ycbcr", which is 0.5 to 1 points better in their hands. The paper has 16,384 negatives, their
     README 4,096. Colours are never distorted: the two views share a crop. `encoder` is a pattern: two
@@ -48,14 +48,13 @@ class CMC(Method):
         negatives: int = 16384,
         dim: int = 128,
         momentum: float = 0.5,
-        refresh_Z: bool = False,
         min_scale: float = 0.2,
     ):
         if space not in SPACES:
             raise UserError(f"cmc has no space {space!r}: choose from {', '.join(SPACES)}")
         super().__init__(side_by_side(encoder, SPACES[space], self.name))
         self.images, self.space, self.temperature, self.negatives = images, space, temperature, negatives
-        self.dim, self.momentum, self.min_scale, self.refresh_Z = dim, momentum, min_scale, refresh_Z
+        self.dim, self.momentum, self.min_scale = dim, momentum, min_scale
         self.view = Compose([RandomResizedCrop(None, (min_scale, 1.0), flip=0.5)])
         self.heads = nn.ModuleList(nn.Linear(part.dim, dim) for part in self.encoder.parts)
         self.banks = nn.ModuleList(MemoryBank(images, dim) for _ in self.heads)
@@ -69,9 +68,8 @@ class CMC(Method):
     def nce(self, scores: Tensor, direction: int) -> Tensor:
         """Scores v . z / tau, the positive's in column 0: (B, 1 + m) -> the loss of each row, (B,)."""
         n, m = self.images, scores.shape[1] - 1
-        Z = global_sum(n * scores.detach().exp().mean()) / world_size()
-        if not self.refresh_Z:
-            Z = torch.where(self.Z[direction] > 0, self.Z[direction], Z)
+        exact = n * scores.detach().exp().mean()
+        Z = torch.where(self.Z[direction] > 0, self.Z[direction], global_sum(exact) / world_size())
         if self.training:
             self.Z[direction] = Z
         a = scores - Z.log() - math.log(m / n)  # log P - log(m / n), so that h = sigmoid(a)
