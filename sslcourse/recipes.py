@@ -141,7 +141,7 @@ LAPTOP = {
         epochs=80, batch=128, optimizer="adamw", lr=2e-3, weight_decay=0.01, arguments={"dim": 128},
     ),
     "detcon": Recipe(
-        encoder_arguments={"stem_stride": 2}, epochs=2, batch=64, optimizer="adamw", lr=2e-3, weight_decay=0.01,
+        encoder_arguments={"stem_stride": 2}, epochs=4, batch=64, optimizer="adamw", lr=2e-3, weight_decay=0.01,
         arguments={"hidden": 256, "dim": 128, "momentum": 0.99, "min_scale": 0.3},
     ),
     "moco": Recipe(
