@@ -30,6 +30,7 @@ def study(seed: int):
             yield {
                 "what": what, **more, "protocol": score.protocol, "value": score.value, "seconds": run.seconds,
                 "loss": [line["loss"] for line in run.history],
+                "accuracy": [line["accuracy"] for line in run.history],
             }  # fmt: skip
 
     def ages(what: str, run: Run, **more):
