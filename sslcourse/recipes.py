@@ -162,7 +162,10 @@ LAPTOP = {
     ),
     "infomin": Recipe(
         epochs=8, batch=64, optimizer="adamw", lr=2e-3, weight_decay=0.01,
-        arguments={"length": 1024, "momentum": 0.99, "min_scale": 0.3, "magnitude": 5},
+        arguments={
+            "length": 1024, "momentum": 0.99, "temperature": 0.2, "min_scale": 0.3, "operations": 1, "magnitude": 3,
+        },
+        measured="toybox, 4 epochs: linear probe on val 0.386 (random init 0.315), seed 0; 84 s of CPU",
     ),
 }  # fmt: skip
 

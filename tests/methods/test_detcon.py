@@ -1,3 +1,4 @@
+import itertools
 import math
 import sys
 
@@ -12,7 +13,7 @@ from sslcourse.errors import UserError
 from sslcourse.methods import DetCon
 from sslcourse.methods.contrastive.detcon import detcon_loss
 from sslcourse.methods.contrastive.segments import grid, majority, segmentation, slic
-from sslcourse.views import Compose
+from sslcourse.views import Compose, GaussianBlur
 
 
 def make(**arguments):
@@ -180,6 +181,42 @@ def test_felzenszwalb_is_scikit_images(tiny_data):
     for image, label in zip(tiny_data.train.floats(slice(3)), found, strict=True):
         wanted = theirs(image.permute(1, 2, 0).numpy(), scale=100, min_size=10)
         assert torch.equal(label.long(), torch.from_numpy(wanted).long())
+
+
+def test_the_loss_is_both_directions_against_the_slow_network():
+    method = make(images=4).eval()
+    images, index = torch.rand(4, 3, 16, 16), torch.arange(4)
+    method.segmented = torch.arange(256).view(1, 16, 16).expand(4, -1, -1) // 128  # an upper half and a lower
+    ids = torch.randint(2, (8, 5))
+    method.draw = lambda places: ids
+    flips = itertools.cycle([(), (-2,)])
+    method.view = lambda x, maps, look: [v.flip(rows) for rows in [next(flips)] for v in (x, maps)]
+    with torch.no_grad():
+        for p in method.target.parameters():
+            p.add_(0.3 * torch.randn_like(p))
+
+    def pooled(encoder, projector, x, maps, ids):
+        """Projected means over segments, one at a time."""
+        h, place = encoder.tokens(x), majority(maps, 2)
+        rows = [[h[b, place[b] == i].mean(0) for i in of_image] for b, of_image in enumerate(ids.tolist())]
+        return projector(torch.stack([torch.stack(row) for row in rows]).flatten(0, 1)).view(*ids.shape, -1)
+
+    x = images, images.flip(2)
+    maps = method.segmented.long(), method.segmented.long().flip(1)
+    p, z = [], []
+    for one, m, i in zip(x, maps, ids.chunk(2), strict=True):
+        q = pooled(method.encoder, method.projector, one, m, i)
+        p.append(method.predictor(q.flatten(0, 1)).view_as(q))
+        z.append(pooled(*method.target, one, m, i))
+    expected = both(*p, *z, *ids.chunk(2), method.temperature)
+    found = method.loss(images, index)["loss"]
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize(("size", "blurs"), [(16, False), (64, True)])
+def test_only_larger_images_are_blurred(size, blurs):
+    method = make(size=size)
+    assert any(isinstance(view, GaussianBlur) for look in method.looks for view in look.views) == blurs
 
 
 def test_the_target_network_follows_slowly_and_is_never_trained():
