@@ -7,7 +7,7 @@ import os
 from sslcourse import load
 from sslcourse.errors import UserError
 from sslcourse.methods import METHODS
-from sslcourse.studies.table import scores
+from sslcourse.studies.table import VISITS, few, scores
 
 
 def study(seed: int):
@@ -18,6 +18,8 @@ def study(seed: int):
         )
     data = load(f"folder:{folder}")
     data.name = "cifar10, 5,000 images"
+    thousand = few(data)
+    thousand.name = "cifar10, 1,000 images"
     for name, method in METHODS.items():
         if not method.clips:
-            yield from scores(name, name, data, seed)[1]
+            yield from scores(name, name, thousand if name in VISITS else data, seed, data)[1]
