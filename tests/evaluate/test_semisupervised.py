@@ -13,6 +13,7 @@ from sslcourse import recipes
 from sslcourse.errors import UserError
 from sslcourse.evaluate import BASELINES, semisupervised, subset
 from sslcourse.evaluate.semisupervised import S4L, UDA, VAT, FixMatch, PseudoLabel, Supervised, protocol, s4l
+from sslcourse.evaluate.semisupervised.baseline import Baseline
 from sslcourse.evaluate.semisupervised.fixmatch import fixed
 from sslcourse.evaluate.semisupervised.loop import endless, train
 from sslcourse.evaluate.semisupervised.uda import annealed, consistent
@@ -252,6 +253,14 @@ def test_s4l_perturbs_the_upright_unlabelled_images(monkeypatch):
     monkeypatch.setattr(s4l, "lds", lambda net, images, eps, xi: seen.append(images) or images.new_zeros(()))
     baseline.loss(net, x, y, u, 0.0)
     assert len(seen) == 1 and torch.equal(seen[0], u)
+    monkeypatch.setattr(s4l, "lds", lambda net, images, eps, xi: images.new_ones(()))
+    half, none = (S4L(vat=vat) for vat in (0.5, 0.0))
+    none.begin(net), half.begin(net)
+    none.weak = half.weak = lambda v: v
+    half.rotation = none.rotation
+    torch.testing.assert_close(
+        *(b.loss(net.eval(), x, y, u, 0.0)["loss"] - v for b, v in ((half, 0.5), (none, 0)))
+    )
 
 
 # ------------------------------------------------------------------ all of them
@@ -353,6 +362,40 @@ def test_the_average_of_the_weights_is_judged(tiny_data):
     first, last, mean = (net.stem[0].weight.detach() for net in (start, *ends))
     assert 0 < (mean - last).norm() < (first - last).norm() and 0 < (mean - first).norm()
     assert torch.equal(ends[0].stem[1].running_mean, ends[1].stem[1].running_mean)
+
+
+class Nothing(Baseline):
+    """A loss that asks for nothing, so that all that moves is moved by the loop."""
+
+    def __init__(self, rates=1.0):
+        super().__init__(mu=2)
+        self.rates, self.own, self.sizes = rates, nn.Linear(3, 3), []
+
+    def rate(self, progress):
+        return self.rates
+
+    def loss(self, net, x, y, u, progress):
+        self.sizes.append((len(x), len(u)))
+        return {"loss": 0 * sum(p.sum() for p in [*net.parameters(), *self.own.parameters()])}
+
+
+def test_weights_decay_norms_and_biases_do_not_and_the_baselines_own_learn_too(tiny_data):
+    baseline, start = Nothing(0.5), encoder("small", 16, width=8)
+    before = baseline.own.weight.detach().clone()
+    settings = {**LOOP, "lr": 0.1, "weight_decay": 0.2}
+    net, _ = train(baseline, start, tiny_data, torch.arange(24), 4, **settings)
+    kept = (1 - 0.1 * 0.5 * 0.2) ** 5
+    torch.testing.assert_close(net[0].stem[0].weight, start.stem[0].weight * kept)
+    torch.testing.assert_close(baseline.own.weight, before * kept)
+    assert torch.equal(net[0].stem[1].weight, start.stem[1].weight)
+    assert set(baseline.sizes) == {(8, 16)}
+
+
+def test_frozen_encoders_are_trained_and_see_their_norms_in_training(tiny_data):
+    start = encoder("small", 16, width=8).eval().requires_grad_(False)
+    net, _ = train(Supervised(), start, tiny_data, torch.arange(24), 4, **LOOP)
+    assert not torch.equal(net[0].stem[0].weight, start.stem[0].weight)
+    assert not torch.equal(net[0].stem[1].running_mean, start.stem[1].running_mean)
 
 
 def test_the_study_asks_every_baseline_the_same(tiny_data, monkeypatch):
