@@ -12,9 +12,13 @@ EPOCHS = 3  # every run here, so that they are comparable with each other only
 BATCHES = (16, 128)
 MOMENTA = (0.0, 0.9, 0.99, 0.999)
 LENGTHS = (128, 1024, 8192)  # 1,024 is the recipe's
+COLD = 0.07  # v1's temperature
 VERSIONS = {
-    "v1": {"head": "linear", "temperature": 0.07, "views": "v1"},
+    "v1": {"head": "linear", "temperature": COLD, "views": "v1"},
     "v2": {},
+    "v2 with v1's head": {"head": "linear"},
+    "v2 with v1's views": {"views": "v1"},
+    "v2 with v1's temperature": {"temperature": COLD},
 }
 
 
@@ -58,6 +62,8 @@ def study(seed: int):
         run = trained("moco", data, seed, epochs=EPOCHS, on_epoch=drifted, length=length)
         yield from scores("length", run, length=length)
         yield from ages("drift by length", run, length=length)
+        run = trained("moco", data, seed, epochs=EPOCHS, on_epoch=drifted, length=length, temperature=COLD)
+        yield from scores("cold length", run, length=length)
     for version, arguments in VERSIONS.items():
         run = trained("moco", data, seed, epochs=EPOCHS, on_epoch=drifted, **arguments)  # v2 is momentum 0.99
         yield from scores("version", run, version=version)

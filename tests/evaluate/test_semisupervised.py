@@ -352,7 +352,7 @@ def test_retraining_learns_from_guesses(tiny_data, tasks):
 
 
 def test_the_average_of_the_weights_is_judged(tiny_data):
-    """With m = 1 - 1/e-like horizons the average lags: it is neither the start nor the end."""
+    """The average lags a little: it is neither the start nor the end."""
     rows, start = subset(tiny_data.train.labels, fraction=0.5), encoder("small", 16, width=8)
     baseline = FixMatch(mu=1)
     ends = []
@@ -360,7 +360,7 @@ def test_the_average_of_the_weights_is_judged(tiny_data):
         baseline.ema = m
         ends.append(train(baseline, start, tiny_data, rows, 4, **LOOP)[0][0])
     first, last, mean = (net.stem[0].weight.detach() for net in (start, *ends))
-    assert 0 < (mean - last).norm() < (first - last).norm() and 0 < (mean - first).norm()
+    assert 0 < (mean - last).norm() < 0.5 * (first - last).norm()  # for a young average is short
     assert torch.equal(ends[0].stem[1].running_mean, ends[1].stem[1].running_mean)
 
 

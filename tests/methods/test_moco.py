@@ -123,7 +123,9 @@ def test_both_directions_add_up_and_both_keys_enter():
 def test_of_a_batch_longer_than_the_queue_the_last_stay():
     method = make(length=8)
     method.loss(torch.rand(12, 3, 16, 16), torch.arange(12))
+    keys = F.normalize(method.fresh[0][0], dim=1)
     method.after_step()
+    torch.testing.assert_close(method.queue.keys, keys[-8:])
     assert method.image.tolist() == list(range(4, 12))
 
 
