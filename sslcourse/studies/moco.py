@@ -64,6 +64,11 @@ def study(seed: int):
         yield from ages("drift by length", run, length=length)
         run = trained("moco", data, seed, epochs=EPOCHS, on_epoch=drifted, length=length, temperature=COLD)
         yield from scores("cold length", run, length=length)
+    run = trained(
+        "moco", data, seed, epochs=EPOCHS, on_epoch=drifted, length=LENGTHS[-1], momentum=MOMENTA[-1]
+    )
+    yield from scores("slow and long", run, length=LENGTHS[-1], momentum=MOMENTA[-1])
+    yield from ages("drift, slow and long", run, length=LENGTHS[-1], momentum=MOMENTA[-1])
     for version, arguments in VERSIONS.items():
         run = trained("moco", data, seed, epochs=EPOCHS, on_epoch=drifted, **arguments)  # v2 is momentum 0.99
         yield from scores("version", run, version=version)
