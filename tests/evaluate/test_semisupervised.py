@@ -358,7 +358,10 @@ def test_the_average_of_the_weights_is_judged(tiny_data):
     ends = []
     for m in (0.0, 0.999):
         baseline.ema = m
-        ends.append(train(baseline, start, tiny_data, rows, 4, **LOOP)[0][0])
+        net, history = train(baseline, start, tiny_data, rows, 4, **LOOP)
+        right = net.eval()(tiny_data.val.floats()).argmax(1) == tiny_data.val.labels
+        assert history[-1]["accuracy"] == pytest.approx(right.float().mean().item())
+        ends.append(net[0])
     first, last, mean = (net.stem[0].weight.detach() for net in (start, *ends))
     assert 0 < (mean - last).norm() < 0.5 * (first - last).norm()  # for a young average is short
     assert torch.equal(ends[0].stem[1].running_mean, ends[1].stem[1].running_mean)
