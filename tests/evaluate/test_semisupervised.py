@@ -358,7 +358,7 @@ def test_the_average_of_the_weights_is_judged(tiny_data):
     ends = []
     for m in (0.0, 0.999):
         baseline.ema = m
-        net, history = train(baseline, start, tiny_data, rows, 4, **LOOP)
+        net, history = train(baseline, start, tiny_data, rows, 4, **{**LOOP, "lr": 0.02})
         right = net.eval()(tiny_data.val.floats()).argmax(1) == tiny_data.val.labels
         assert history[-1]["accuracy"] == pytest.approx(right.float().mean().item())
         ends.append(net[0])
