@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 
 import torch
@@ -14,7 +15,9 @@ def full_precision(function):
     @functools.wraps(function)
     def called(*args, **kwargs):
         device = next(x.device.type for x in args if isinstance(x, Tensor))
-        with torch.autocast(device, enabled=False):
+        # "meta", where shapes are counted, has no autocast to be left
+        off = torch.autocast(device, enabled=False) if device != "meta" else contextlib.nullcontext()
+        with off:
             return function(*map(promoted, args), **{name: promoted(x) for name, x in kwargs.items()})
 
     return called

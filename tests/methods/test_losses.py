@@ -55,3 +55,7 @@ def test_mixed_precision_costs_no_digits(loss):
     assert mixed.dtype == torch.float32
     torch.testing.assert_close(mixed, loss(q, k)[0])
     assert loss(q.bfloat16(), k)[0].dtype == torch.float32
+
+
+def test_shapes_alone_are_enough():
+    assert info_nce(*torch.empty(3, 4, 8, device="meta"), 0.1)[0].shape == ()
