@@ -132,21 +132,26 @@ LAPTOP = {
     "cmc": Recipe(
         epochs=60, batch=64, optimizer="adamw", lr=2e-3, weight_decay=0.01,
         arguments={"negatives": 512, "temperature": 0.2},
+        measured="1,000 images of toybox: linear probe 0.468 +- 0.008 (random init 0.400), three seeds",
     ),
     "amdim": Recipe(
         epochs=6, batch=128, optimizer="adamw", lr=2e-3, weight_decay=0.01,
         arguments={"d": 128},
+        measured="toybox: linear probe 0.606 +- 0.019 (random init 0.306), three seeds",
     ),
     "nat": Recipe(
         epochs=80, batch=128, optimizer="adamw", lr=2e-3, weight_decay=0.01, arguments={"dim": 128},
+        measured="1,000 images of toybox: linear probe 0.476 +- 0.026 (random init 0.427, both see gradients), three seeds",
     ),
     "detcon": Recipe(
         encoder_arguments={"stem_stride": 2}, epochs=4, batch=64, optimizer="adamw", lr=2e-3, weight_decay=0.01,
         arguments={"hidden": 256, "dim": 128, "momentum": 0.99, "min_scale": 0.3},
+        measured="toybox: linear probe 0.680 +- 0.013 (random init 0.334), three seeds; 204 s on one core",
     ),
     "moco": Recipe(
         epochs=8, batch=64, optimizer="adamw", lr=2e-3, weight_decay=0.01,
         arguments={"length": 1024, "momentum": 0.99, "min_scale": 0.3},
+        measured="toybox: linear probe 0.569 +- 0.003 (random init 0.306), three seeds; a minute on one core",
     ),
     "moco_v3": Recipe(
         epochs=6, batch=128, optimizer="adamw", lr=2e-3, weight_decay=0.01,
