@@ -1,9 +1,6 @@
 """What every view has in common: it checks its input, draws parameters for every image, and applies them."""
 
 import functools
-import math
-import os
-from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from torch import Tensor
@@ -11,7 +8,7 @@ from torch import Tensor
 from sslcourse.errors import UserError
 from sslcourse.memory import keep_freed_memory
 
-CHUNK = 128 * 3 * 32 * 32  # numbers: at most 128 images of 32 px at a time, so that a CPU's cache holds them
+CHUNK = 256 * 3 * 32 * 32  # numbers: at most 256 images of 32 px at a time, so that a CPU's cache holds them
 
 
 class View:
@@ -38,29 +35,17 @@ class View:
     def __call__(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
         check_images(images, type(self).__name__)
         parameters = self.draw(images, generator)
-
-        def work(rows: slice) -> Tensor:  # the two contexts belong to a thread, so each enters them itself
-            with torch.no_grad(), torch.autocast(images.device.type, enabled=False):
+        step = len(images)
+        if images.device.type == "cpu":
+            keep_freed_memory()
+            step = min(step, max(1, CHUNK // images[0].numel()))
+        done = []
+        with torch.no_grad(), torch.autocast(images.device.type, enabled=False):
+            for start in range(0, len(images), step):
+                rows = slice(start, start + step)
                 part = images[rows].clone() if self.in_place else images[rows]
-                return self.apply(part, *slice_rows(parameters, rows))
-
-        threads = torch.get_num_threads()
-        step = max(1, min(CHUNK // images[0].numel(), math.ceil(len(images) / threads)))
-        if images.device.type != "cpu" or step == len(images):
-            return work(slice(None))
-        chunks = [slice(start, start + step) for start in range(0, len(images), step)]
-        return torch.cat(list(workers(threads).map(work, chunks)))
-
-
-@functools.lru_cache(1)
-def workers(threads: int) -> ThreadPoolExecutor:
-    """One thread for each of torch's, each computing alone: the chunks are too small to be shared."""
-    keep_freed_memory()
-    return ThreadPoolExecutor(threads, "views", torch.set_num_threads, (1,))
-
-
-if hasattr(os, "register_at_fork"):  # threads do not survive a fork
-    os.register_at_fork(after_in_child=workers.cache_clear)
+                done.append(self.apply(part, *slice_rows(parameters, rows)))
+            return torch.cat(done) if len(done) > 1 else done[0]
 
 
 def slice_rows(parameters, rows: slice):
