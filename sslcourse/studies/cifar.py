@@ -7,7 +7,7 @@ import os
 from sslcourse import load
 from sslcourse.errors import UserError
 from sslcourse.methods import METHODS
-from sslcourse.studies.table import VISITS, few, scores
+from sslcourse.studies.table import VISITS, few, labelled, scores
 
 
 def study(seed: int):
@@ -22,4 +22,6 @@ def study(seed: int):
     thousand.name = "cifar10, 1,000 images"
     for name, method in METHODS.items():
         if not method.clips:
-            yield from scores(name, name, thousand if name in VISITS else data, seed, data)[1]
+            run, rows = scores(name, name, thousand if name in VISITS else data, seed, data)
+            yield from rows
+            yield from labelled(name, run, data, seed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from sslcourse import evaluate, nets
@@ -14,6 +15,7 @@ from sslcourse.train import Run
 # their recipes count epochs of FEW images
 FEW = 1000
 VISITS = ("exemplar", "npid", "pirl", "cmc", "nat")
+FRACTIONS = (0.01, 0.1)
 
 
 def few(data: Data, count: int = FEW) -> Data:
@@ -45,3 +47,19 @@ def scores(
             "random": base.value, "pretext": pretext, "seconds": run.seconds,
         })  # fmt: skip
     return run, rows
+
+
+def labelled(name: str, run: Run, data: Data, seed: int) -> Iterator[dict]:
+    """A row for each of FRACTIONS of the labels, features frozen; with one seed all methods share the labelled images."""
+    found = evaluate.lowshot(
+        run.encoder, data, shots=(), fractions=FRACTIONS, draws=1, seed=seed, beside_random=False
+    )
+    for fraction, score in zip(FRACTIONS, found, strict=True):
+        yield row(name, data.name, "lowshot", fraction, score)
+
+
+def row(method: str, data: str, protocol: str, fraction: float, score: evaluate.Score) -> dict:
+    return {
+        "method": method, "data": data, "protocol": protocol, "fraction": fraction, "value": score.value,
+        "seconds": score.seconds,
+    }  # fmt: skip
