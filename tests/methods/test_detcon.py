@@ -1,6 +1,7 @@
 import itertools
 import math
 import sys
+import types
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from sslcourse.errors import UserError
 from sslcourse.methods import DetCon
 from sslcourse.methods.contrastive.detcon import detcon_loss
 from sslcourse.methods.contrastive.segments import grid, majority, segmentation, slic
-from sslcourse.views import Compose, GaussianBlur
+from sslcourse.views import Compose, GaussianBlur, rgb_to_lab
 
 
 def make(**arguments):
@@ -146,6 +147,35 @@ def test_superpixels_follow_edges_and_a_grid_does_not():
         and (square.bincount() if square.ndim == 1 else square.flatten().bincount()).eq(64).all()
     )
     torch.testing.assert_close(slic(torch.full((1, 3, 32, 32), 0.5))[0], square)
+
+
+@pytest.mark.parametrize("compactness", [2.0, 40.0])
+def test_superpixels_are_k_means_over_colour_and_place_pixel_by_pixel(compactness):
+    image = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    pixels = [(y, x) for y in range(8) for x in range(8)]
+    lab = rgb_to_lab(image)[0]
+    features = torch.stack(
+        [torch.cat([lab[:, y, x] / compactness, torch.tensor([y / 4, x / 4])]) for y, x in pixels]
+    )
+    label = torch.tensor([y // 4 * 2 + x // 4 for y, x in pixels])
+    for _ in range(3):
+        centres = torch.stack([features[label == k].mean(0) for k in range(4)])
+        label = torch.stack([(centres - f).square().sum(1).argmin() for f in features])
+    assert torch.equal(slic(image, 2, compactness, rounds=3)[0].flatten(), label)
+    assert not torch.equal(slic(image, 2, compactness, rounds=1), slic(image, 2, compactness, rounds=3))
+
+
+def test_felzenszwalbs_measures_shrink_with_the_area(tiny_data, monkeypatch):
+    asked = {}
+
+    def felzenszwalb(pixels, **given):
+        asked.update(given)
+        return pixels[:, :, 0] > 0.5
+
+    monkeypatch.setitem(sys.modules, "skimage", types.ModuleType("skimage"))
+    monkeypatch.setitem(sys.modules, "skimage.segmentation", types.SimpleNamespace(felzenszwalb=felzenszwalb))
+    segmentation(tiny_data.train[:1], "felzenszwalb", scale=19600.0, min_size=1960.0)  # 16 px: (16 / 224)^2
+    assert asked == {"scale": pytest.approx(100), "min_size": 10}
 
 
 def test_prepare_segments_every_image_once_and_the_maps_are_saved(tiny_data):

@@ -116,7 +116,7 @@ class DetCon(Method):
             boxes, flips = self.crop.draw(images, None)
             maps = resized_crop(maps[:, None].to(images.dtype), boxes, self.size, flips, nearest=True)
             images = self.crop.apply(images, boxes, flips)
-        return look(images), maps[:, 0].round().long()
+        return look(images), maps[:, 0].long()
 
     def draw(self, places: Tensor) -> Tensor:
         """Segments that are present, each equally likely: (B, T) -> (B, M), with replacement."""

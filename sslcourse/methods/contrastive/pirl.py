@@ -11,9 +11,11 @@ from sslcourse.errors import UserError
 from sslcourse.methods.method import Method, Paper
 from sslcourse.nets import Encoder
 from sslcourse.nets.bank import MemoryBank
+from sslcourse.nets.precision import full_precision
 from sslcourse.views import ColourJitter, Compose, Greyscale, RandomResizedCrop, rotate90, tiles
 
 
+@full_precision
 def noise_contrast(v: Tensor, positives: Tensor, negatives: Tensor, itself: Tensor, tau: float):
     """-log h(m_I, v) - sum_k log(1 - h(m_k, v)), a mean over rows, and how often m_I is nearest.
 
@@ -21,14 +23,13 @@ def noise_contrast(v: Tensor, positives: Tensor, negatives: Tensor, itself: Tens
     positives m_I (B, D), negatives m_k (K, D); itself (B, K): no negative at all, for it is the image's own
     row. While all cosines are equal this is log(K + 1) + K log(1 + 1 / K), about log(K + 1) + 1.
     """
-    with torch.autocast(v.device.type, enabled=False):
-        v, positives, negatives = (F.normalize(x.to(positives), dim=1) for x in (v, positives, negatives))
-        positive = (v * positives).sum(1, keepdim=True) / tau  # (B, 1)
-        negative = (v @ negatives.T / tau).masked_fill(itself, -torch.inf)  # (B, K)
-        total = negative.logsumexp(1, keepdim=True)
-        # -log h = softplus(total - x), -log(1 - h) = softplus(x - total)
-        loss = F.softplus(total - positive)[:, 0] + F.softplus(negative - total).sum(1)
-        return loss.mean(), (positive > negative).all(1).float().mean()
+    v, positives, negatives = (F.normalize(x, dim=1) for x in (v, positives, negatives))
+    positive = (v * positives).sum(1, keepdim=True) / tau  # (B, 1)
+    negative = (v @ negatives.T / tau).masked_fill(itself, -torch.inf)  # (B, K)
+    total = negative.logsumexp(1, keepdim=True)
+    # -log h = softplus(total - x), -log(1 - h) = softplus(x - total)
+    loss = F.softplus(total - positive)[:, 0] + F.softplus(negative - total).sum(1)
+    return loss.mean(), (positive > negative).all(1).float().mean()
 
 
 class PIRL(Method):

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from sslcourse.data.images import Data
 from sslcourse.methods.method import Method, Paper
 from sslcourse.nets import Encoder
+from sslcourse.nets.precision import full_precision
 from sslcourse.nets.world import gather, rank
 from sslcourse.views import ColourJitter, luminance, resized_crop
 
@@ -96,6 +97,7 @@ class Tracking(Method):
         return {"loss": loss, "accuracy": accuracy}
 
 
+@full_precision
 def triplets(x: Tensor, positive: Tensor, margin: float, k: int, hard: bool) -> tuple[Tensor, Tensor]:
     """The ranking loss of unit vectors x and x+ (B, D), and how often x+ is nearer than every other x+.
 
@@ -103,8 +105,7 @@ def triplets(x: Tensor, positive: Tensor, margin: float, k: int, hard: bool) -> 
     """
     everyone = gather(positive)  # (N, D), of all processes
     own = torch.arange(len(x), device=x.device) + rank() * len(x)  # columns of this process's own tracks
-    with torch.autocast(x.device.type, enabled=False):  # cosines near 1 need all digits
-        D = 1 - x @ everyone.T  # (B, N): D(x_i, x+_j)
+    D = 1 - x @ everyone.T  # (B, N): D(x_i, x+_j)
     itself = F.one_hot(own, len(everyone)).bool()
     key = D.detach() if hard else torch.rand_like(D)
     chosen = key.masked_fill(itself, torch.inf).topk(min(k, len(everyone) - 1), dim=1, largest=False).indices

@@ -13,26 +13,27 @@ from sslcourse.methods.method import Method, Paper
 from sslcourse.nets import Encoder
 from sslcourse.nets.channels import Channels
 from sslcourse.nets.dense import DenseHead
+from sslcourse.nets.precision import full_precision
 from sslcourse.views.lab import rgb_to_lab
 
 
+@full_precision
 def pointer(references: Tensor, target: Tensor, temperature: float = 1.0) -> Tensor:
     """A (B, R * h * w, h * w): how much each pixel of the target points at each pixel of all references.
 
     references (B, R, d, h, w), target (B, d, h, w): A_ij = exp(f_i . f_j / tau) / sum_k exp(f_k . f_j /
     tau), where k runs over the pixels of all R frames together. Embeddings are not normalised.
     """
-    f_i = references.float().permute(0, 1, 3, 4, 2).flatten(1, 3)  # (B, R, d, h, w) -> (B, R * h * w, d)
-    f_j = target.float().flatten(2)  # (B, d, h, w) -> (B, d, h * w)
-    with torch.autocast(f_i.device.type, enabled=False):
-        return (f_i @ f_j / temperature).softmax(1)
+    f_i = references.permute(0, 1, 3, 4, 2).flatten(1, 3)  # (B, R, d, h, w) -> (B, R * h * w, d)
+    f_j = target.flatten(2)  # (B, d, h, w) -> (B, d, h * w)
+    return (f_i @ f_j / temperature).softmax(1)
 
 
+@full_precision
 def copied(A: Tensor, values: Tensor) -> Tensor:
     """y_j = sum_i A_ij c_i: A (B, R * h * w, h * w), values (B, R, C, h, w) -> (B, C, h, w)."""
     c_i = values.transpose(1, 2).flatten(2)  # (B, R, C, h, w) -> (B, C, R * h * w)
-    with torch.autocast(A.device.type, enabled=False):
-        return (c_i @ A).unflatten(2, values.shape[-2:])  # (B, C, h * w) -> (B, C, h, w)
+    return (c_i @ A).unflatten(2, values.shape[-2:])  # (B, C, h * w) -> (B, C, h, w)
 
 
 class VideoColor(Method):
