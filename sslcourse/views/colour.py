@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from sslcourse.views.view import View, coins, uniform
+from sslcourse.views.view import View, coins, constant, uniform
 
 
 class ColourJitter(View):
@@ -100,11 +100,10 @@ def hue_(images: Tensor, shift: Tensor) -> Tensor:
     distance = torch.add(away, lack, alpha=3).addcmul_(lack, away, value=-2)
     hue = distance.copysign_(side)
     base = low.sub_(chroma)
-    for i, channel in enumerate((red, green, blue)):
-        # Turns from the opposite of pure red, green, blue, where a channel is lowest; 2 keeps them positive.
-        turns = torch.add(shift + (2 - i / 3), hue, alpha=1 / 6, out=away).frac_().sub_(0.5).abs_()
-        torch.addcmul(base, chroma, turns.clamp_(1 / 6, 1 / 3), value=6, out=channel)  # low to low + chroma
-    return images.clamp_(0, 1)
+    # Turns from the opposite of pure red, green, blue, where a channel is lowest; 2 keeps them positive.
+    opposite = shift + constant(((((2.0,),), ((5 / 3,),), ((4 / 3,),)),), images.device, images.dtype)
+    turns = torch.add(opposite, hue, alpha=1 / 6, out=images).frac_().sub_(0.5).abs_().clamp_(1 / 6, 1 / 3)
+    return torch.addcmul(base, chroma, turns, value=6, out=images).clamp_(0, 1)  # low to low + chroma
 
 
 class Greyscale(View):
