@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from sslcourse import evaluate, load
+from sslcourse import evaluate, load, nets
 from sslcourse.data.images import Data
 from sslcourse.data.toybox import WORLDS, render_world
 from sslcourse.studies import trained
@@ -36,27 +36,37 @@ def changed(data: Data) -> Data:
 
 def study(seed: int):
     data = load("toybox")
-    encoders = {method: trained(method, data, seed).encoder for method in ("simclr", "rotnet")}
+    runs = {method: trained(method, data, seed) for method in ("simclr", "rotnet")}
+    encoders = {method: run.encoder for method, run in runs.items()}
+    encoders["random"] = nets.random_like(encoders["simclr"], seed)
+    # the unlabelled images have the tail too; as many steps as with all of them
+    pool = replace(data, name="toybox, long tail", train=data.train[long_tail(data.train.labels, most=1000)])
+    times = round(len(data.train) / len(pool.train))
+    pooled = {
+        f"{method}, long-tailed pool": trained(
+            method, pool, seed, epochs=times * run.config["recipe"]["epochs"]
+        ).encoder
+        for method, run in runs.items()
+    }
     tail = replace(data, train=data.train[long_tail(data.train.labels)])
     tenth = replace(data, train=data.train[evaluate.subset(data.train.labels, fraction=0.1, seed=seed)])
     after = changed(tenth)
     # the first half of the new world's images with their labels, to ask whether the class is still in the features
     there = replace(after, train=after.test[:1000], test=after.test[1000:])
     worlds = {
-        "balanced": tenth,
-        "long tail": tail,
-        "changed after training": after,
-        "changed, labelled anew": there,
+        "balanced": (tenth, encoders),
+        "long tail": (tail, encoders | pooled),
+        "changed after training": (after, encoders),
+        "changed, labelled anew": (there, encoders),
     }
-    for name, world in worlds.items():
+    for name, (world, frozen) in worlds.items():
         scores = {
             f"frozen {method}": evaluate.linear(encoder, world, seed=seed, beside_random=False)
-            for method, encoder in encoders.items()
+            for method, encoder in frozen.items()
         }
-        if name != "changed, labelled anew":
-            scores["scratch"] = evaluate.finetune(
-                encoders["simclr"], world, epochs=32, seed=seed, scratch=True, beside_random=False
-            )
+        scores["scratch"] = evaluate.finetune(
+            encoders["simclr"], world, epochs=32, seed=seed, scratch=True, beside_random=False
+        )
         for method, score in scores.items():
             yield {
                 "method": method, "data": name, "protocol": score.protocol, "value": score.value,

@@ -13,7 +13,9 @@ from sslcourse.studies import trained
 from sslcourse.studies.foundation import pretext_accuracy
 from sslcourse.views import rotate90
 
-PAIR = ("lamp", "mushroom")
+PAIR = ("lamp", "mushroom")  # alike
+UNLIKE = ("car", "rocket")
+SHORT = 3  # epochs in the worlds that are compared
 
 
 def only(data: Data, names: tuple[str, ...]) -> Data:
@@ -28,14 +30,15 @@ def only(data: Data, names: tuple[str, ...]) -> Data:
     return Data(f"{data.name}: {' or '.join(names)}", cut(data.train), cut(data.val), cut(data.test))
 
 
-def turned(data: Data, seed: int) -> Data:
-    """The same test images, each turned by a random quarter."""
-    y = torch.randint(4, (len(data.test),), generator=torch.Generator().manual_seed(seed)).to(
-        data.test.device
-    )
-    return replace(
-        data, name=f"{data.name}, turned", test=replace(data.test, images=rotate90(data.test.images, y))
-    )
+def turned(data: Data, seed: int, parts: tuple[str, ...] = ("test",)) -> Data:
+    """The same images, those of `parts` each turned by a random quarter."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def turn(part):
+        y = torch.randint(4, (len(part),), generator=generator).to(part.device)
+        return replace(part, images=rotate90(part.images, y))
+
+    return replace(data, name=f"{data.name}, turned", **{name: turn(getattr(data, name)) for name in parts})
 
 
 def few_components(encoder, data: Data, layer: str, k: int = 32) -> float:
@@ -82,28 +85,21 @@ def study(seed: int):
         encoder = runs[name]
         yield row(name, "turned", probe(encoder, turned(data, seed)))
         yield row(name, "pair", probe(encoder, only(data, PAIR)))
+        yield row(name, "unlike pair", probe(encoder, only(data, UNLIKE)))
+        few = evaluate.lowshot(
+            encoder, data, shots=(), fractions=(0.05,), draws=1, seed=seed, beside_random=False
+        )
+        yield row(name, "frozen, 5% of labels", few[0].value)
         tuned = evaluate.finetune(encoder, data, fraction=0.05, seed=seed, beside_random=False)
         yield row(name, "finetune", tuned.value)
-    for world in ("toybox", "toybox-above", "toybox-sky"):
-        other = load(world)
-        run = trained("rotnet", other, seed, epochs=None if world == "toybox" else 3)
-        yield row("rotnet", "pretext", pretext_accuracy(run.method, other.test.floats()), data=world)
-        if world != "toybox":
-            yield row(
-                "rotnet",
-                "probe",
-                probe(run.encoder, other),
-                data=world,
-            )
-            yield row(
-                "random",
-                "probe",
-                probe(runs["random"], other),
-                data=world,
-            )
-            yield row(
-                "rotnet",
-                "probe on toybox",
-                probe(run.encoder, data),
-                data=world,
-            )
+    # the same worlds for the same few epochs, toybox also for as many as the recipe says
+    worlds = {name: load(name) for name in ("toybox-above", "toybox-sky")}
+    worlds |= {"toybox": data, "toybox, turned": turned(data, seed, ("train", "val", "test"))}
+    yield row("rotnet", "pretext", pretext_accuracy(rotnet.method, data.test.floats()), data="toybox")
+    for world, other in worlds.items():
+        run = trained("rotnet", other, seed, epochs=SHORT)
+        found = pretext_accuracy(run.method, other.test.floats())
+        yield row("rotnet, short", "pretext", found, data=world)
+        yield row("rotnet, short", "probe", probe(run.encoder, other), data=world)
+        yield row("random", "probe", probe(runs["random"], other), data=world)
+        yield row("rotnet, short", "probe on toybox", probe(run.encoder, data), data=world)
