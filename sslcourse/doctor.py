@@ -41,8 +41,9 @@ def examine() -> list[dict]:
 
     import torch
 
-    slow = " (lessons are timed for two: expect twice their minutes)" if torch.get_num_threads() < 2 else ""
-    add("cores", True, f"{os.cpu_count()} cores, {torch.get_num_threads()} threads{slow}", "")
+    n = torch.get_num_threads()
+    threads = f"{n} threads" if n > 1 else "1 thread (lessons are timed for two: expect twice their minutes)"
+    add("cores", True, f"{os.cpu_count()} cores, {threads}", "")
     device = pick_device()
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     add(

@@ -161,7 +161,10 @@ class Verdict:
 
     @property
     def numbers(self) -> str:
-        """`0.751 > 0.342 + 0.1`, with every seed's number and an interval of the paired difference."""
+        """`0.751 > 0.342 + 0.1`, with every seed's number and an interval of the paired difference.
+
+        Not settled: the interval reaches across the margin, so that other seeds might give the other verdict.
+        """
         mark = ">" if self.holds else "≤"
         margin = f" + {self.margin:g}" if self.margin else ""
         said = f"{_mean(self.left)} {mark} {_mean(self.right)}{margin}"
@@ -169,6 +172,8 @@ class Verdict:
             gap = [a - b for a, b in zip(self.left, self.right, strict=True)]
             half = _T95[min(len(gap) - 2, len(_T95) - 1)] * statistics.stdev(gap) / math.sqrt(len(gap))
             said += f"; difference {statistics.fmean(gap):.3g} ± {half:.2g} (95%, {len(gap)} pairs)"
+            if abs(statistics.fmean(gap) - self.margin) <= half:
+                said += ", not settled"
         return said
 
     def __str__(self) -> str:

@@ -114,10 +114,13 @@ def rotation_belief(run, image: Tensor, angle: float = 0.0, caption: str = "") -
     best = int(belief.argmax())
     colours = [ORANGE if i == best else BLUE for i in range(4)]
     right.bar(names, belief.numpy(), color=colours)
+    truth = angle % 360 / 90  # in bars; between two of them where no answer is right
+    right.axvline(truth if truth <= 3.5 else truth - 4, color=BLACK, linewidth=1.4, linestyle=(0, (2, 2)))
     for i, p in enumerate(belief.tolist()):
         right.text(i, p + 0.02, f"{p:.2f}", ha="center", fontsize=9)
     right.set_ylim(0, 1.12)
     right.set_ylabel("belief")
+    right.set_xlabel("turn (dashed: the truth; orange: the strongest belief)")
     right.grid(axis="x", visible=False)
     said = ", ".join(f"{name} {p:.2f}" for name, p in zip(names, belief.tolist(), strict=True))
     return with_alt(figure, f"An image turned by {angle:g} degrees; the network believes {said}.", caption)
@@ -178,9 +181,9 @@ def toybox_explorer(world: str = "toybox", size: int = 96) -> None:
     from ipywidgets import IntSlider
 
     def draw(**values) -> Figure:
-        told = ", ".join(f"{name} {value}" for name, value in values.items())
+        told = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in values.items())
         image = toybox_image(size=size, world=world, **values)
-        return grid([image], caption="One toy, its factors set by hand.", alt=f"A rendered toy: {told}.")
+        return grid([image], caption=f"Set by hand: {told}.", alt=f"A rendered toy: {told}.")
 
     play(
         draw, toy=list(WORLDS[world].classes), example=(0, 20),

@@ -64,6 +64,15 @@ def test_seeds_are_averaged_and_paired(capsys):
     assert "difference 0.2 ± 0.25 (95%, 3 pairs)" in said and "0.8 (mean of 0.7, 0.8, 0.9)" in said
 
 
+def test_an_interval_that_reaches_across_the_margin_settles_nothing():
+    left, right = [0.8, 0.9, 1.0], [0.5, 0.5, 0.8]  # differences 0.3, 0.4, 0.2: 0.3 ± 0.25
+    assert not lesson.judge("a > b", left, right).numbers.endswith("not settled")
+    assert lesson.judge("a > b", left, right, 0.1).numbers.endswith("(95%, 3 pairs), not settled")
+    assert not lesson.judge("a > b", left, right, 0.6, expect=False, why="too far").numbers.endswith(
+        "settled"
+    )
+
+
 def test_a_score_is_read_by_its_value():
     score = type("Score", (), {"value": 0.6})()
     assert lesson.judge("x", score, 0.5).holds

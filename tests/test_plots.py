@@ -103,6 +103,10 @@ def test_tables_align_mark_the_best_and_dash_the_missing():
     html = made._repr_html_()
     assert "<b>0.75</b>" in html and "<b>0.50</b>" not in html and "a&lt;b" in html
     assert "text-align:right" in html
+    compared = plots.table(
+        [["labels", 0.9], ["ours", 0.7]], ["m", "x"], best=["x"], references=1
+    )._repr_html_()
+    assert "<b>0.700</b>" in compared and "<b>0.900</b>" not in compared and 'color:#777">0.900' in compared
 
 
 def test_pyplot_figures_get_alt_text_and_are_shown_once():

@@ -141,6 +141,8 @@ def bars(
             if spread:
                 axes.errorbar(mean, y, xerr=spread, color=BLACK, capsize=2.5, linewidth=1.2)
             text = f"{mean:{form}}" + (f" ± {spread:{form}}" if spread else "")
+            if isinstance(random, Mapping) and len(series) == 1:
+                text += f" (random {random[name]:{form}})"
             axes.text(mean + spread + 0.012 * top, y, text, va="center", fontsize=9)
             said.append(f"{name}{' ' + which if which else ''} {text}")
         if random is not None:
@@ -155,7 +157,7 @@ def bars(
     axes.set_ylim(len(groups) - 0.45, -0.55)
     axes.grid(axis="y", visible=False)
     axes.tick_params(axis="y", length=0)
-    axes.set_xlim(right=top * (1.2 if spreads else 1.12))
+    axes.set_xlim(right=top * (1.12 + 0.08 * spreads + 0.15 * isinstance(random, Mapping)))
     axes.set_xlabel(xlabel)
     alt = alt or f"Bar chart{' of ' + xlabel if xlabel else ''}: {'; '.join(said)}."
     return with_alt(figure, alt, caption)

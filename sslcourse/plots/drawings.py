@@ -176,7 +176,7 @@ def pipeline(caption: str = "", alt: str = "") -> Figure:
     """The two stages: a pretext task without labels, then the encoder in use, frozen or fine-tuned."""
     caption = caption or (
         "Stage 1 trains the encoder on a task that needs no labels. Stage 2 keeps the encoder alone: frozen "
-        "under a linear classifier, or fine-tuned together with it on the few labels there are."
+        "under a linear classifier, or fine-tuned together with a classifier on the few labels there are."
     )
     figure, axes = _sheet(4.2, caption)
     for y, h, text in (
@@ -187,9 +187,9 @@ def pipeline(caption: str = "", alt: str = "") -> Figure:
         axes.text(0.15, y + 0.15, text, fontsize=10, fontweight="bold", va="center", color=INK)
     _stack(axes, 0.45, 0.4, "many images")
     _box(axes, 2.2, 0.5, 1.3, 0.6, "encoder", BLUE)
-    _box(axes, 4.2, 0.5, 1.1, 0.6, "head\n(thrown away)", GREY)
+    _box(axes, 4.1, 0.5, 1.3, 0.6, "head\n(thrown away)", GREY)
     _box(axes, 6.0, 0.5, 1.8, 0.6, "pretext loss:\ntarget from the image", ORANGE)
-    for a, b in ((1.32, 2.15), (3.55, 4.15), (5.35, 5.95)):
+    for a, b in ((1.32, 2.15), (3.55, 4.05), (5.45, 5.95)):
         _arrow(axes, (a, 0.8), (b, 0.8))
     rows = ((2.15, "encoder, frozen", True, "linear\nclassifier", "frozen features"),
             (3.25, "encoder, training on", False, "classifier", "fine-tuning"))  # fmt: skip
@@ -202,8 +202,7 @@ def pipeline(caption: str = "", alt: str = "") -> Figure:
         _arrow(axes, (3.55, y + 0.3), (4.15, y + 0.3))
         _arrow(axes, (5.35, y + 0.3), (6.0, y + 0.3))
     _arrow(axes, (2.85, 1.13), (2.85, 2.1), BLUE, linewidth=2.4, mutation_scale=15)
-    bend = {"connectionstyle": "arc3,rad=-0.3"}
-    _arrow(axes, (3.5, 1.13), (3.53, 3.3), BLUE, linewidth=2.4, mutation_scale=15, **bend)
+    _arrow(axes, (2.85, 2.78), (2.85, 3.22), BLUE, linewidth=2.4, mutation_scale=15)
     axes.text(2.72, 1.56, "copy the weights", fontsize=9, va="center", ha="right", color=BLUE)
     said = (
         "Diagram of two stages. Stage 1: many unlabelled images pass through an encoder and a head to a "

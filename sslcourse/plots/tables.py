@@ -9,13 +9,15 @@ from html import escape
 
 @dataclass
 class Table:
-    """Cells as text; `numeric` marks the columns to align right, `best` the cells to print bold."""
+    """Cells as text; `numeric` marks the columns to align right, `best` the cells to print bold, `references` how
+    many first rows are grey."""
 
     columns: list[str]
     cells: list[list[str]]
     numeric: list[bool]
     best: set[tuple[int, int]]
     caption: str = ""
+    references: int = 0
 
     def __repr__(self) -> str:
         widths = [max(len(row[c]) for row in [self.columns, *self.cells]) for c in range(len(self.columns))]
@@ -34,7 +36,8 @@ class Table:
                 text = escape(text).replace("\n", "<br>")
                 text = f"<b>{text}</b>" if (r, c) in self.best else text
                 side = "right" if self.numeric[c] else "left"
-                parts.append(f'<{tag} style="text-align:{side}">{text}</{tag}>')
+                grey = ";color:#777" if 0 <= r < self.references else ""
+                parts.append(f'<{tag} style="text-align:{side}{grey}">{text}</{tag}>')
             return f"<tr>{''.join(parts)}</tr>"
 
         caption = f'<caption style="caption-side:bottom;text-align:left">{escape(self.caption)}</caption>'
@@ -50,10 +53,12 @@ def table(
     *,
     digits: int = 3,
     best: Sequence[str] = (),
+    references: int = 0,
 ) -> Table:
     """Rows as lists, or as dicts (columns: default all their keys). None is a dash, a Score its value.
 
-    best: columns whose highest number is printed bold.
+    best: columns whose highest number is printed bold. references: so many first rows are only there to be compared
+    with: grey, and never bold.
     """
     if columns is None:
         columns = list(dict.fromkeys(key for row in rows for key in row))
@@ -76,7 +81,8 @@ def table(
     numeric = [all(row[c] is None or is_number(row[c]) for row in raw) for c in range(len(columns))]
     bold = set()
     for c, name in enumerate(columns):
-        values = [(row[c], r) for r, row in enumerate(raw) if is_number(row[c])]
+        values = [(row[c], r) for r, row in enumerate(raw) if r >= references and is_number(row[c])]
         if name in best and values:
             bold |= {(r, c) for value, r in values if value == max(values)[0]}
-    return Table([str(c) for c in columns], [[text(v) for v in row] for row in raw], numeric, bold, caption)
+    cells = [[text(v) for v in row] for row in raw]
+    return Table([str(c) for c in columns], cells, numeric, bold, caption, references)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from statistics import fmean
 
-from sslcourse import evaluate, nets
+from sslcourse import evaluate, nets, talk
 from sslcourse.data.images import Data
 from sslcourse.shortcuts import heldout_accuracy
-from sslcourse.studies import trained
+from sslcourse.studies import pick, trained
 from sslcourse.train import Run
 
 # Methods with something of its own for every image (a row of weights, a memory, a target) need each image often:
@@ -16,6 +17,22 @@ from sslcourse.train import Run
 FEW = 1000
 VISITS = ("exemplar", "npid", "pirl", "cmc", "nat")
 FRACTIONS = (0.01, 0.1)
+
+# Row of the talk's VOC table -> record, method, and the world on which it is probed
+VOC_HERE = {
+    "random rescaled": ("motion", "random rescaled", "toybox-patches"),
+    "egomotion": ("motion", "egomotion", "toybox-patches"),
+    "context encoders": ("structure", "context_encoder", "toybox"),
+    "tracking": ("motion", "tracking", "toybox-patches"),
+    "context": ("structure", "context", "toybox-patches"),
+    "colourisation": ("colour", "colorization", "toybox-natural"),
+    "jigsaw": ("structure", "jigsaw", "toybox-patches"),
+    "NAT": ("contrastive", "nat", "toybox"),
+    "split-brain": ("colour", "split_brain, split", "toybox-natural"),
+    "colour proxy": ("colour", "color_proxy", "toybox-natural"),
+    "counting": ("structure", "counting", "toybox-patches"),
+    "RotNet": ("rotations", "rotnet", "toybox"),
+}
 
 
 def few(data: Data, count: int = FEW) -> Data:
@@ -63,3 +80,37 @@ def row(method: str, data: str, protocol: str, fraction: float, score: evaluate.
         "method": method, "data": data, "protocol": protocol, "fraction": fraction, "value": score.value,
         "seconds": score.seconds,
     }  # fmt: skip
+
+
+def beside_talk(records: dict[str, list[dict]]) -> list[dict]:
+    """The talk's VOC table with our own columns: the world, then frozen and fine-tuned, each `ours (random)`, in %.
+
+    records: name -> rows, of every record in VOC_HERE. Frozen: a linear probe with all labels. "random" is the same
+    network untrained; None where nothing was recorded.
+    """
+
+    def mean(rows: list[dict], method: str, protocol: str, key: str = "value") -> float | None:
+        rows = [row for row in rows if row.get("layer") in (None, "stage3") and key in row]
+        found = pick(rows, key, method=method, protocol=protocol)
+        return fmean(found) if found else None
+
+    def cell(value: float | None, random: float | None) -> str | None:
+        if value is None:
+            return None
+        return f"{100 * value:.1f}" + (f" ({100 * random:.1f})" if random is not None else "")
+
+    table = []
+    for name, *scores in talk.VOC:
+        here = VOC_HERE.get(name.split(" (")[0])
+        record, method, world = here or (None, None, None)
+        rows = records[record] if here else []
+        own = [
+            cell(
+                mean(rows, method, protocol),
+                mean(rows, method, protocol, "random") or mean(rows, "random", protocol),
+            )
+            for protocol in ("linear", "finetune")
+        ]
+        row = dict(zip(talk.VOC_COLUMNS, (name, *scores), strict=True))
+        table.append(row | {"here, on": world, "frozen (random)": own[0], "fine-tuned (random)": own[1]})
+    return table
