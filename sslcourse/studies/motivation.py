@@ -51,22 +51,24 @@ def study(seed: int):
     tail = replace(data, train=data.train[long_tail(data.train.labels)])
     tenth = replace(data, train=data.train[evaluate.subset(data.train.labels, fraction=0.1, seed=seed)])
     after = changed(tenth)
-    # the first half of the new world's images with their labels, to ask whether the class is still in the features
+    # images of the new world with their labels, to ask whether the class is still in the features
     there = replace(after, train=after.test[:1000], test=after.test[1000:])
+    fewer = replace(there, train=there.train[:100])
     worlds = {
         "balanced": (tenth, encoders),
         "long tail": (tail, encoders | pooled),
         "changed after training": (after, encoders),
         "changed, labelled anew": (there, encoders),
+        "changed, 100 labels anew": (fewer, encoders),
     }
     for name, (world, frozen) in worlds.items():
         scores = {
             f"frozen {method}": evaluate.linear(encoder, world, seed=seed, beside_random=False)
             for method, encoder in frozen.items()
         }
-        scores["scratch"] = evaluate.finetune(
-            encoders["simclr"], world, epochs=32, seed=seed, scratch=True, beside_random=False
-        )
+        tuning = dict(epochs=32 if len(world.train) > 100 else 60, seed=seed, beside_random=False)
+        scores["scratch"] = evaluate.finetune(encoders["rotnet"], world, scratch=True, **tuning)
+        scores["fine-tuned rotnet"] = evaluate.finetune(encoders["rotnet"], world, **tuning)
         for method, score in scores.items():
             yield {
                 "method": method, "data": name, "protocol": score.protocol, "value": score.value,
