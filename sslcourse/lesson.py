@@ -348,13 +348,11 @@ def save_record(
     folder: Path | None = None,
 ) -> Path:
     """Write `data/results/NAME.json`: results, and the command, commit, seed and device behind them."""
-    git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=10", "--exclude=*"]
-    commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
     packages = ("sslcourse", "torch", "torchvision", "numpy")
     found = {
         "name": name,
         "command": command,
-        "commit": commit,
+        "commit": commit(),
         "seed": seed if isinstance(seed, int) else list(seed),
         "device": device_name(device),
         "date": date.today().isoformat(),
@@ -368,6 +366,19 @@ def save_record(
     beside.write_text(json.dumps(found, indent=1, default=_plain) + "\n", encoding="utf-8")
     beside.replace(path)
     return path
+
+
+def commit() -> str:
+    """The commit of the code, with "-dirty" if files differ from it; other records that just were made do not count."""
+
+    def git(*words: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=False
+        ).stdout
+
+    name = git("rev-parse", "--short=10", "HEAD").strip() or "unknown"
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", ":/", ":(exclude,top)data/results")
+    return name + ("-dirty" if changed.strip() else "")
 
 
 def _plain(value):

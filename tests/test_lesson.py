@@ -2,6 +2,7 @@
 
 import json
 import math
+import subprocess
 
 import pytest
 import torch
@@ -166,3 +167,25 @@ def test_records_are_written_whole_and_read_with_their_caption(sandbox, monkeypa
         lesson.record("sweep")
     with pytest.raises(UserError, match=r"nothing.*records here: sweep"):
         lesson.record("nothing")
+
+
+def test_the_commit_of_a_record_is_dirty_by_code_and_not_by_other_records(tmp_path, monkeypatch):
+    def git(*words):
+        names = ("-c", "user.name=t", "-c", "user.email=t@example.org")
+        return subprocess.run(
+            ["git", "-C", str(tmp_path), *names, *words], check=True, capture_output=True, text=True
+        )
+
+    (tmp_path / "data/results").mkdir(parents=True)
+    code, other = tmp_path / "code.py", tmp_path / "data/results/other.json"
+    code.write_text("1")
+    other.write_text("1")
+    git("init"), git("add", "."), git("commit", "-m", "first")
+    monkeypatch.setattr(lesson, "ROOT", tmp_path)
+    head = git("rev-parse", "--short=10", "HEAD").stdout.strip()
+    other.write_text("2")
+    assert lesson.commit() == head
+    code.write_text("2")
+    assert lesson.commit() == f"{head}-dirty"
+    monkeypatch.setattr(lesson, "ROOT", tmp_path / "data")  # not the root of the repository: still the same
+    assert lesson.commit() == f"{head}-dirty"
