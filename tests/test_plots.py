@@ -65,6 +65,18 @@ def test_alt_text_says_the_numbers_or_what_it_is_told():
     assert plots.grid(X, alt="eight\n squares").alt == "eight squares"
 
 
+def test_a_legend_names_every_series_and_stays_on_the_figure():
+    some, rest = (
+        {"frozen random": 0.2, "frozen simclr": 0.3},
+        ("frozen rotnet", "scratch", "fine-tuned rotnet"),
+    )
+    figure = plots.bars({"first world": some, "second world": dict.fromkeys(rest, 0.5)})
+    figure.draw_without_rendering()
+    legend = figure.axes[0].get_legend()
+    assert {t.get_text() for t in legend.get_texts()} == {*some, *rest}
+    assert legend.get_window_extent().x1 <= figure.bbox.x1
+
+
 def test_drawing_leaves_the_style_of_the_process_alone():
     before = dict(mpl.rcParams)
     FIGURES["bars"]("x")

@@ -126,8 +126,10 @@ def bars(
     """
     groups = {n: v if isinstance(v, Mapping) else {"": v} for n, v in values.items()}
     series = list(dict.fromkeys(s for group in groups.values() for s in group))
+    first = {s: next(name for name, group in groups.items() if s in group) for s in series}
+    long = sum(len(s) + 6 for s in series) > 80  # the legend takes two lines
     thick = 0.8 / len(series)
-    figure, axes = canvas(0.75 + (0.1 + 0.17 * len(series)) * len(groups), caption)
+    figure, axes = canvas(0.75 + 0.2 * long + (0.1 + 0.17 * len(series)) * len(groups), caption)
     pairs = [mean_spread(value) for group in groups.values() for value in group.values()]
     top, spreads = max(mean + spread for mean, spread in pairs), any(spread for _, spread in pairs)
     form = ".3f" if _in_unit(mean for mean, _ in pairs) else ".3g"
@@ -137,7 +139,7 @@ def bars(
             mean, spread = mean_spread(value)
             y = row + (series.index(which) - (len(series) - 1) / 2) * thick
             colour = PALETTE[series.index(which) % 8]
-            axes.barh(y, mean, thick * 0.9, color=colour, label=which if row == 0 else None)
+            axes.barh(y, mean, thick * 0.9, color=colour, label=which if name == first[which] else None)
             if spread:
                 axes.errorbar(mean, y, xerr=spread, color=BLACK, capsize=2.5, linewidth=1.2)
             text = f"{mean:{form}}" + (f" ± {spread:{form}}" if spread else "")
@@ -152,7 +154,7 @@ def bars(
         axes.plot([], [], color=BLACK, linewidth=2.2, label="random init")
         said.append(f"random init {random}" if not isinstance(random, Mapping) else "ticks mark random init")
     if len(series) > 1 or random is not None:
-        axes.legend(ncols=6, loc="lower left", bbox_to_anchor=(0, 1.0), borderaxespad=0.1)
+        axes.legend(ncols=3 if long else 6, loc="lower left", bbox_to_anchor=(0, 1.0), borderaxespad=0.1)
     axes.set_yticks(range(len(groups)), groups)
     axes.set_ylim(len(groups) - 0.45, -0.55)
     axes.grid(axis="y", visible=False)
