@@ -33,17 +33,23 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict | None = None) -> None:
-    """Tensors as contiguous CPU copies (safetensors refuses shared and strided ones); metadata as one JSON text."""
+    """Tensors as contiguous CPU copies (safetensors refuses shared and strided ones); metadata as one JSON text.
+
+    Raises OSError, also where safetensors has a name of its own for a full disk.
+    """
     own = {name: t.detach().to("cpu", copy=True).contiguous() for name, t in tensors.items()}
     text = {"json": json.dumps(metadata or {})}
-    write_atomically(path, lambda beside: save_file(own, beside, text))
+    try:
+        write_atomically(path, lambda beside: save_file(own, beside, text))
+    except SafetensorError as error:
+        raise OSError(str(error)) from error
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict]:
     try:
         with safe_open(path, "pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, json.loads(file.metadata()["json"])
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, ValueError, TypeError, KeyError) as error:  # of another maker, too
         raise UserError(f"{path} cannot be read ({error}); delete the folder and train again") from None
 
 

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from sslcourse import __version__
-from sslcourse.errors import UserError
+from sslcourse.errors import Diverged, UserError
 
 
 def table(rows: list[dict], columns: list[str] | None = None) -> str:
@@ -222,6 +222,26 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 
+def seed(text: str) -> int:
+    value = int(text)
+    if not 0 <= value < 2**31:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 2**31 - 1")
+    return value
+
+
+def rate(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return value
+
+
+def path(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty")
+    return Path(text)
+
+
 def parser() -> argparse.ArgumentParser:
     main = Parser(prog="sslcourse", description="Self-supervised learning in computer vision, made runnable.")
     main.add_argument("--version", action="version", version=f"sslcourse {__version__}")
@@ -255,11 +275,11 @@ def parser() -> argparse.ArgumentParser:
     p = verb(pretrain, "train one method on one data set; goes on where a stopped run was saved")
     p.add_argument("method", metavar="METHOD", help="a name of `sslcourse methods`")
     data_options(p, required=True)
-    p.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder of the run")
-    p.add_argument("--seed", type=int, default=0, metavar="N")
+    p.add_argument("--out", required=True, type=path, metavar="DIR", help="folder of the run")
+    p.add_argument("--seed", type=seed, default=0, metavar="N")
     p.add_argument("--epochs", type=count, metavar="N", help="default: the recipe's")
     p.add_argument("--batch", type=count, metavar="N", help="default: the recipe's; over all processes")
-    p.add_argument("--lr", type=float, metavar="X", help="default: the recipe's")
+    p.add_argument("--lr", type=rate, metavar="X", help="default: the recipe's")
     p.add_argument("--precision", default="32", metavar="P", help="32 (default), bf16, fp16, 64")
     p.add_argument("--encoder", metavar="E", help="small, resnet18, resnet50, vit or timm:NAME")
     p.add_argument("--profile", **profiles)
@@ -275,12 +295,12 @@ def parser() -> argparse.ArgumentParser:
         metavar="P",
         help="knn linear lowshot finetune factors",
     )
-    p.add_argument("--seed", type=int, default=0, metavar="N")
+    p.add_argument("--seed", type=seed, default=0, metavar="N")
 
     p = verb(embed, "features, paths and labels of your own images, as one .npz")
     p.add_argument("dir", type=Path, metavar="DIR", help="folder of a run")
     data_options(p, required=True)
-    p.add_argument("--out", required=True, type=Path, metavar="FILE.npz")
+    p.add_argument("--out", required=True, type=path, metavar="FILE.npz")
 
     p = verb(course, "run the lessons in order, render them, print the table of claims")
     p.add_argument("--lessons", nargs="+", metavar="NN", help="default: all")
@@ -299,12 +319,12 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "study", metavar="STUDY", help="a name such as labels or shortcut_gap; a wrong one lists all"
     )
-    p.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], metavar="N")
+    p.add_argument("--seeds", nargs="+", type=seed, default=[0, 1, 2], metavar="N")
     p = verb(
         shortcuts, "list the leaks a pretext task can have, or run some: leaky and cured, with a control"
     )
     p.add_argument("names", nargs="*", metavar="NAME", help="those to run (default: list all)")
-    p.add_argument("--seeds", nargs="+", type=int, default=[0], metavar="N")
+    p.add_argument("--seeds", nargs="+", type=seed, default=[0], metavar="N")
     p.add_argument("--device", default="auto", metavar="D", help="auto (default), cpu, cuda, cuda:N, mps")
     p = verb(benchmark, "this machine, side by side with lightly")
     p.add_argument("--rows", nargs="+", metavar="NAME", help="default: all rows")
@@ -320,13 +340,10 @@ def main(arguments: list[str] | None = None) -> None:
             document, text = a.function(a)
     except UserError as error:
         sys.exit(_complain(error, 2))
+    except Diverged as error:
+        sys.exit(_complain(error, 1))
     except KeyboardInterrupt:
-        again = (
-            f"; to go on, give the same command again ({a.out} holds what was trained)"
-            if a.verb == "pretrain"
-            else ""
-        )
-        print(f"\nsslcourse: stopped{again}", file=sys.stderr)
+        print(f"\nsslcourse: stopped{_how_to_go_on(a)}", file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:
         sys.exit(1)
@@ -336,6 +353,13 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(_complain(f"{type(error).__name__}: {error} (set SSLCOURSE_DEBUG=1 for the traceback)", 1))
     if int(os.environ.get("RANK", 0)) == 0 and (a.json or text):
         print(json.dumps(document, indent=1) if a.json else text)
+
+
+def _how_to_go_on(a) -> str:
+    if a.verb != "pretrain" or not (a.out / "state.safetensors").exists():
+        return ""
+    fresh = " without --fresh" if a.fresh else ""
+    return f"; to go on, give the same command again{fresh} ({a.out} holds what was trained)"
 
 
 def _complain(error: Exception | str, status: int) -> int:

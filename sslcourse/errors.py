@@ -1,4 +1,4 @@
-"""The one exception for mistakes that the user can mend."""
+"""The exceptions whose message is all that a user needs."""
 
 
 class UserError(ValueError):
@@ -6,3 +6,7 @@ class UserError(ValueError):
 
     The `sslcourse` command prints the message alone and exits with status 2.
     """
+
+
+class Diverged(RuntimeError):
+    """The loss stopped being finite. What was saved before stands; the command exits with status 1."""

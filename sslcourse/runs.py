@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from sslcourse.methods import METHODS
 from sslcourse.methods.method import Method
 from sslcourse.nets import Encoder
 from sslcourse.recipes import Recipe
+
+RUN_FILES = ("config.json", "history.jsonl", "model.safetensors")
 
 
 @dataclass
@@ -67,14 +70,28 @@ class Run:
         return cls(method, config, read_history(folder))
 
 
+def refuse_unwritable(folder: Path) -> None:
+    """UserError before the training, not after its first epoch, if nothing can be written to the folder."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise UserError(
+            f"cannot write to {folder}: {error.strerror or error}; choose another --out"
+        ) from error
+
+
 def read_config(folder: Path) -> dict:
     try:
-        return json.loads((folder / "config.json").read_text())
-    except FileNotFoundError:
+        config = json.loads((folder / "config.json").read_text())
+        if missing := {"method", "arguments", "encoder", "data", "size"} - set(config):
+            raise ValueError(f"it lacks {sorted(missing)[0]!r}")
+        return config
+    except (FileNotFoundError, NotADirectoryError):
         raise UserError(
             f"{folder} is not a run: it has no config.json; make one with `sslcourse pretrain METHOD --out {folder}`"
         ) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError) as error:
         raise UserError(
             f"{folder / 'config.json'} cannot be read: {error}; delete the folder and train again"
         ) from None
@@ -82,7 +99,12 @@ def read_config(folder: Path) -> dict:
 
 def read_history(folder: Path) -> list[dict]:
     path = folder / "history.jsonl"
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    try:
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{path} cannot be read: {error}; delete it and give the same pretrain again"
+        ) from None
 
 
 def build(name: str, data: Data, recipe: Recipe) -> Method:
@@ -98,7 +120,12 @@ def build_saved(config: dict, folder: Path) -> Method:
         raise UserError(
             f"{folder} was made by {config['method']!r}, which sslcourse cannot build: pass Run.load(..., method=yours)"
         )
-    return METHODS[config["method"]](nets.encoder(**config["encoder"]), **config["arguments"])
+    try:
+        return METHODS[config["method"]](nets.encoder(**config["encoder"]), **config["arguments"])
+    except TypeError as error:
+        raise UserError(
+            f"{folder / 'config.json'} does not fit {config['method']}: {error}; was it made by another version?"
+        ) from error
 
 
 def default_arguments(method: str) -> dict:
@@ -119,7 +146,7 @@ def refuse_differences(saved: dict, asked: dict, out: Path) -> None:
     flat = [
         {**c, **{f"recipe.{k}": v for k, v in c["recipe"].items()}, "recipe": None} for c in (saved, asked)
     ]
-    for name in flat[0].keys() | flat[1].keys():
+    for name in flat[0] | flat[1]:  # in their order: the method comes first
         was, now = (c.get(name) for c in flat)
         if was != now:
             raise UserError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import time
@@ -21,21 +22,17 @@ from torch import Tensor
 
 from sslcourse import checkpoint, recipes
 from sslcourse.data.images import Data, ImageSet, pick_device
-from sslcourse.errors import UserError
+from sslcourse.errors import Diverged, UserError
 from sslcourse.memory import keep_freed_memory
 from sslcourse.methods import METHODS
 from sslcourse.methods.method import Method
 from sslcourse.nets.world import with_global_batch_norm
 from sslcourse.progress import progress
 from sslcourse.recipes import Recipe
-from sslcourse.runs import Run, build, read_history, refuse_differences
+from sslcourse.runs import RUN_FILES, Run, build, read_history, refuse_differences, refuse_unwritable
 
 PRECISIONS = {"32": "32-true", "64": "64-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 SAVE_SECONDS = 300.0  # long epochs are also saved this often
-
-
-class Diverged(RuntimeError):
-    """The loss stopped being finite. What was saved before stands."""
 
 
 def make_optimizer(method: Method, recipe: Recipe) -> torch.optim.Optimizer:
@@ -216,7 +213,8 @@ class Loop:
         for i, logged in enumerate(self.pending):
             values = {name: float(value) for name, value in logged.items()}
             if not torch.isfinite(torch.tensor(values["loss"])):
-                kept = f"; {self.out} keeps the last good checkpoint" if self.out else ""
+                saved = self.out is not None and (self.out / "state.safetensors").exists()
+                kept = f"; {self.out} keeps the last good checkpoint" if saved else ""
                 step = first + i // self.recipe.accumulate
                 raise Diverged(
                     f"the loss is {values['loss']} at step {step}{kept}; lower the learning rate or set clip in the recipe"
@@ -286,7 +284,7 @@ class Loop:
             metadata = {
                 "step": self.step, "sums": self.sums, "seconds": self.seconds, "numbers": numbers, "random": all_others,
                 "order": f"data_order(n, seed={self.seed}, epoch={self.step // self.steps})", "config": self.run.config,
-                "scaler": scaler.state_dict() if scaler is not None else None,
+                "scaler": scaler.state_dict() if scaler is not None else None, "history": self.history,
             }  # fmt: skip
             self.run.save(self.out)
             try:
@@ -312,7 +310,8 @@ class Loop:
         if scaler is not None and saved["scaler"]:
             scaler.load_state_dict(saved["scaler"])
         self.step, self.sums, self.seconds = saved["step"], saved["sums"], saved["seconds"]
-        self.history[:] = [line for line in read_history(self.out) if line["step"] <= self.step]
+        told = saved["history"] if "history" in saved else read_history(self.out)
+        self.history[:] = [line for line in told if line["step"] <= self.step]
         return True
 
 
@@ -342,13 +341,13 @@ def gentle_interrupt(loop: Loop) -> Iterator[None]:
 def refuse_mismatch(method: str | Method, data: Data) -> None:
     """One line if a method that learns from clips gets images, or the reverse, or was built for another size."""
     method = METHODS.get(method) if isinstance(method, str) else method  # an unknown name: `build` will say
-    clips = getattr(data.train, "images", None)
+    clips = isinstance(data.train, ImageSet) and data.train.images.ndim == 5  # a streamed set is images
     size = getattr(method, "size", None)
     if isinstance(size, int) and size != data.size:
         raise UserError(
             f"{method.name} was built for images of {size} px and {data.name} has {data.size}: give size={data.size}"
         )
-    if method is None or clips is None or method.clips == (clips.ndim == 5):
+    if method is None or method.clips == clips:
         return
     if method.clips:
         raise UserError(
@@ -387,6 +386,8 @@ def pretrain(
     recipe = replace(recipe, epochs=epochs) if epochs is not None else recipe
     if recipe.epochs < 1:
         raise UserError(f"epochs = {recipe.epochs}: train for at least 1")
+    if not 0 <= recipe.lr < math.inf:
+        raise UserError(f"lr = {recipe.lr}: give a positive number")
     fabric = make_fabric(pick_device(device), precision)
     out = Path(out) if out is not None else None
     keep_freed_memory()
@@ -399,7 +400,14 @@ def pretrain(
         loop = Loop(method, data, recipe, out, seed, fabric)
         run = loop.run = Run(method, loop.config(data.name, precision), loop.history)
         torch.manual_seed(seed + 1_000_003 * (fabric.global_rank + 1))
-        if not (resume and loop.resume()):
+        resumed = resume and loop.resume()
+        unfinished = loop.step < loop.steps * recipe.epochs
+        if out is not None and fabric.global_rank == 0:
+            if unfinished:
+                refuse_unwritable(out)
+            elif not all((out / name).exists() for name in RUN_FILES):
+                run.save(out)  # the state alone tells them all
+        if not resumed:
             method.prepare(data)
         with gentle_interrupt(loop):
             while loop.step < loop.steps * recipe.epochs:

@@ -151,6 +151,53 @@ def test_mistakes_are_one_line_and_status_two(folder, run_folder, tmp_path, caps
     assert code == 2 and "seed = 0, and 5" in line
 
 
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--lr", "nan"),
+        ("--lr", "-1"),
+        ("--seed", "-1"),
+        ("--seed", "9" * 20),
+        ("--out", ""),
+        ("--encoder", "beside"),
+    ],
+)
+def test_options_out_of_range_are_named(folder, tmp_path, capsys, option, value):
+    given = {"--data": f"folder:{folder}", "--out": str(tmp_path / "run"), option: value}
+    code, line = fails(capsys, "pretrain", "simclr", *(text for pair in given.items() for text in pair))
+    assert code == 2 and (option in line or value in line)
+
+
+def test_ctrl_c_says_how_to_go_on(folder, run_folder, tmp_path, capsys, monkeypatch):
+    from sslcourse import train
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train, "pretrain", interrupted)
+    again = ["pretrain", "simclr", "--data", f"folder:{folder}", "--out"]
+    for arguments, said in (
+        ([run_folder], f"go on, give the same command again ({run_folder}"),
+        ([run_folder, "--fresh"], f"go on, give the same command again without --fresh ({run_folder}"),
+        ([tmp_path / "new"], "stopped"),
+    ):
+        with pytest.raises(SystemExit) as stop:
+            cli.main([str(a) for a in [*again, *arguments]])
+        line = capsys.readouterr().err.strip()
+        assert stop.value.code == 130 and said in line and ("go on" in line) == (said != "stopped")
+
+
+def test_divergence_is_one_line_and_status_one(folder, tmp_path, capsys, monkeypatch):
+    from sslcourse import train
+
+    def diverges(*_, **__):
+        raise train.Diverged("the loss is nan at step 3; lower the learning rate")
+
+    monkeypatch.setattr(train, "pretrain", diverges)
+    code, line = fails(capsys, "pretrain", "simclr", "--data", f"folder:{folder}", "--out", tmp_path)
+    assert code == 1 and line == "sslcourse: the loss is nan at step 3; lower the learning rate"
+
+
 def test_shortcuts_are_listed_and_run(capsys, monkeypatch):
     from sslcourse import shortcuts
     from sslcourse.studies import SHORTCUTS

@@ -14,14 +14,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from PIL import Image
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 
 import sslcourse as sc
 from sslcourse import checkpoint, nets, train
+from sslcourse.data.folder import load_folder
 from sslcourse.errors import UserError
 from sslcourse.recipes import Recipe
 from sslcourse.runs import refuse_differences
 from sslcourse.train import Diverged, Run, data_order, pretrain
+from tests.conftest import planted
 from tests.stub import Stub
 
 SMALL = Recipe(encoder_arguments={"width": 4}, epochs=3, batch=32, lr=0.05, warmup=0.5)
@@ -236,6 +240,8 @@ def test_another_configuration_is_refused_by_name(tiny_data, tmp_path):
         pretrain("rotnet", tiny_data, recipe=replace(SMALL, lr=0.1), out=tmp_path, device="cpu")
     with pytest.raises(UserError, match="seed = 0, and 1"):
         pretrain("rotnet", tiny_data, recipe=SMALL, out=tmp_path, device="cpu", seed=1)
+    with pytest.raises(UserError, match="method = 'rotnet', and 'simclr'"):
+        pretrain("simclr", tiny_data, recipe=SMALL, out=tmp_path, device="cpu")
     pretrain(
         "rotnet", tiny_data, recipe=replace(SMALL, lr=0.1, epochs=1), out=tmp_path, device="cpu", resume=False
     )
@@ -247,17 +253,53 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint(tiny_data
     tensors, metadata = checkpoint.read_tensors(tmp_path / "state.safetensors")
     assert metadata["step"] == 6
     assert all(torch.isfinite(t.float()).all() for t in tensors.values())
+    with pytest.raises(Diverged) as caught:
+        pretrain(stub(fail_at=1), tiny_data, recipe=SMALL, out=tmp_path / "new", device="cpu")
+    assert "keeps" not in str(caught.value)  # nothing was saved
 
 
-def test_a_full_disk_is_one_line_and_harms_nothing(tiny_data, tmp_path, monkeypatch):
+def test_a_folder_that_cannot_be_written_is_named_before_training(tiny_data, tmp_path):
+    (tmp_path / "file").touch()
+    method = stub()
+    with pytest.raises(UserError, match=r"cannot write to .*: Not a directory; choose another --out"):
+        pretrain(method, tiny_data, recipe=SMALL, out=tmp_path / "file" / "run", device="cpu")
+    assert method.progress == 0
+
+
+def test_the_state_alone_brings_back_a_finished_run(tiny_data, tmp_path):
+    run = pretrain("rotnet", tiny_data, recipe=SMALL, out=tmp_path, device="cpu")
+    files = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+    for name in files.keys() - {"state.safetensors"}:
+        (tmp_path / name).unlink()
+    again = pretrain("rotnet", tiny_data, recipe=SMALL, out=tmp_path, device="cpu")
+    assert again.history == run.history
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == files
+
+
+def test_streamed_training_is_training_in_memory(tmp_path):
+    for i, image in enumerate(planted(600, size=16, seed=1).images):  # more than two chunks: workers decode
+        Image.fromarray(image.permute(1, 2, 0).numpy()).save(tmp_path / f"{i:03}.png")  # -> (H, W, 3)
+    memory, streamed = (
+        pretrain(
+            "simclr", load_folder(tmp_path, stream=stream), recipe=replace(SMALL, epochs=2), device="cpu"
+        )
+        for stream in (False, True)
+    )
+    assert_same(weights(memory.method), weights(streamed.method))
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left on device"), SafetensorError("No space left on device")]
+)
+def test_a_full_disk_is_one_line_and_harms_nothing(tiny_data, tmp_path, monkeypatch, error):
     pretrain("rotnet", tiny_data, recipe=replace(SMALL, epochs=1), out=tmp_path, device="cpu")
     before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
 
     def full(*a, **k):
-        raise OSError(28, "No space left on device")
+        raise error
 
     monkeypatch.setattr(checkpoint, "save_file", full)
-    with pytest.raises(UserError, match="No space left on device"):
+    with pytest.raises(UserError, match=f"cannot save to {tmp_path}: No space left on device"):
         pretrain(
             "rotnet", tiny_data, recipe=replace(SMALL, epochs=1), out=tmp_path, device="cpu", resume=False
         )
@@ -365,7 +407,9 @@ def test_two_processes_of_32_are_one_of_64(tmp_path, name):
     [
         ({"method": "simclrr"}, "no method 'simclrr'"),
         ({"epochs": 0}, "train for at least 1"),
+        ({"recipe": replace(SMALL, lr=math.nan)}, "lr = nan: give a positive number"),
         ({"device": "gpu"}, "device 'gpu' is unknown"),
+        ({"device": "meta"}, "device 'meta' cannot train"),
         ({"precision": "16"}, "precision '16' is unknown"),
         ({"precision": "fp16"}, "needs a GPU"),
         ({"recipe": replace(SMALL, batch=1)}, "use 2 or more"),
@@ -383,9 +427,28 @@ def test_bad_input_is_one_clear_line(tiny_data, arguments, message):
 def test_loading_what_is_not_a_run(tmp_path):
     with pytest.raises(UserError, match="is not a run"):
         sc.Run.load(tmp_path)
-    (tmp_path / "config.json").write_text("{")
-    with pytest.raises(UserError, match="cannot be read"):
+    for text in ("{", "[]", "null", "{}"):
+        (tmp_path / "config.json").write_text(text)
+        with pytest.raises(UserError, match=r"config.json cannot be read"):
+            sc.Run.load(tmp_path)
+    with pytest.raises(UserError, match="is not a run"):
+        sc.Run.load(tmp_path / "config.json")
+
+
+def test_files_that_do_not_fit_a_run_are_named(tiny_data, tmp_path):
+    run = pretrain("rotnet", tiny_data, recipe=replace(SMALL, epochs=1), out=tmp_path, device="cpu")
+    wrong = {**run.config, "arguments": {"temperature": 0.2}}
+    (tmp_path / "config.json").write_text(json.dumps(wrong))
+    with pytest.raises(UserError, match=r"config.json does not fit rotnet"):
         sc.Run.load(tmp_path)
+    run.save(tmp_path)
+    with open(tmp_path / "history.jsonl", "a") as file:
+        file.write('{"epoch": ')
+    with pytest.raises(UserError, match=r"history.jsonl cannot be read"):
+        sc.Run.load(tmp_path)
+    save_file({"weights": torch.zeros(3)}, tmp_path / "state.safetensors")
+    with pytest.raises(UserError, match=r"state.safetensors cannot be read"):
+        pretrain("rotnet", tiny_data, recipe=replace(SMALL, epochs=1), out=tmp_path, device="cpu")
 
 
 def test_a_truncated_state_is_named(tiny_data, tmp_path):

@@ -24,6 +24,10 @@ def pick_device(device: str | torch.device = "auto") -> torch.device:
             raise UserError(f"device {device!r} is unknown: use auto, cpu, cuda, cuda:N or mps") from None
         if chosen.type == "cuda" and not torch.cuda.is_available():
             raise UserError(f"device {device!r}: torch sees no CUDA device here; use --device cpu, or auto")
+        if chosen.type == "mps" and not torch.backends.mps.is_available():
+            raise UserError(f"device {device!r}: torch sees no Apple GPU here; use --device cpu, or auto")
+        if chosen.type not in ("cpu", "cuda", "mps"):
+            raise UserError(f"device {device!r} cannot train: use auto, cpu, cuda, cuda:N or mps")
         return chosen
     if torch.cuda.is_available():
         return torch.device("cuda")

@@ -88,6 +88,7 @@ def decoded(decoder: Decoder, order: Tensor, batch_size: int, pin: bool = False,
         collate_fn=_same,
         pin_memory=pin,
         multiprocessing_context=context,
+        generator=torch.Generator(),  # else the loader draws its seed from the generator of the training
     )
 
 

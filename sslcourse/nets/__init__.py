@@ -43,11 +43,11 @@ def encoder(name: str = "small", size: int = 32, **arguments) -> Encoder:
         net = ResNet(name, size, **arguments)
     elif name == "vit":
         net = ViT(**{"patch": 4 if size <= 32 else 8, **arguments})
-    elif name == "channels":
+    elif name == "channels" and arguments:  # bare names of wrappers are no encoders
         net = Channels(encoder(**arguments["encoder"]), arguments["channels"])
-    elif name == "beside":
+    elif name == "beside" and arguments:
         net = Beside([encoder(**spec) for spec in arguments["encoders"]])
-    elif name == "patchwise":
+    elif name == "patchwise" and arguments:
         net = Patchwise(encoder(**arguments["encoder"]), arguments["patch"], arguments["stride"])
     elif name.startswith("timm:"):
         from sslcourse.nets.timm_net import Timm

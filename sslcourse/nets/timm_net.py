@@ -3,24 +3,38 @@
 from __future__ import annotations
 
 import timm
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from sslcourse.errors import UserError
 from sslcourse.nets.encoder import Encoder
 
 
 class Timm(Encoder):
-    """`timm.create_model(name)` without its classifier; `pretrained=True` fetches its weights through timm."""
+    """`timm.create_model(name)` without its classifier; `pretrained=True` fetches its weights through timm.
+
+    Where timm's own feature is of another width than the last map (MobileNetV3, VGG), the feature is that map's mean.
+    """
 
     def __init__(self, name: str, size: int = 224, pretrained: bool = False, **arguments):
         if not timm.is_model(name.split(".")[0]):
             close = ", ".join(timm.list_models(f"*{name[:6]}*")[:5]) or "see timm.list_models()"
             raise UserError(f"timm has no model {name!r}; close to it: {close}")
-        if "vit" in name or "deit" in name or "swin" in name:
-            arguments.setdefault("img_size", size)
-        net = timm.create_model(name, pretrained=pretrained, num_classes=0, **arguments)
-        super().__init__(mean=net.default_cfg["mean"], std=net.default_cfg["std"])
-        self.net, self.dim = net, net.num_features
+        try:
+            net = create(name, size, pretrained=pretrained, num_classes=0, **arguments)
+            super().__init__(mean=net.default_cfg["mean"], std=net.default_cfg["std"])
+            self.net, self.dim = net, net.num_features
+            self.eval()
+            with torch.no_grad():
+                blank = torch.zeros(2, 3, size, size)
+                self.whole = net(blank).shape == (2, self.dim)  # timm's feature is as wide as its map
+                if self.tokens(blank).shape[2] != self.dim:
+                    raise ValueError("its last map is neither (B, D, h, w) nor (B, T, D)")
+            self.train()
+        except (AssertionError, AttributeError, IndexError, RuntimeError, ValueError) as error:
+            raise UserError(
+                f"timm:{name} does not take images of {size} px ({error}): give --size, such as 224, or another encoder"
+            ) from error
 
     def final_map(self, images: Tensor) -> Tensor:
         return self.net.forward_features(self.normalise(images))
@@ -39,4 +53,14 @@ class Timm(Encoder):
         return x[:, getattr(self.net, "num_prefix_tokens", 0) :]  # (B, prefix + T, D) -> (B, T, D)
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.net(self.normalise(images))
+        return self.net(self.normalise(images)) if self.whole else self.tokens(images).mean(1)
+
+
+def create(name: str, size: int, **arguments) -> nn.Module:
+    """Transformers must be told the size; convolutional networks do not know the word."""
+    try:
+        return timm.create_model(name, **{"img_size": size, **arguments})
+    except TypeError as error:
+        if "img_size" not in str(error):
+            raise
+        return timm.create_model(name, **arguments)

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from sklearn.feature_selection import mutual_info_classif
 
 from sslcourse.data.toybox import CLASSES, WORLDS, load, load_toybox, render_world, solids, trace
@@ -324,6 +325,26 @@ def test_cache_serves_prefixes_and_survives_corruption(cache, monkeypatch):
     for file in files:
         file.write_bytes(file.read_bytes()[:2000])
     assert same(load_toybox("toybox", limit=12).train, first.train)
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_without_a_cache_it_is_rendered_each_time_with_one_warning(tmp_path, monkeypatch, capsys, full):
+    cached = load_toybox("toybox", limit=4)
+    load.warn_once.cache_clear()
+
+    def no_space(*_):
+        raise SafetensorError("No space left on device")
+
+    if full:
+        monkeypatch.setenv("SSLCOURSE_CACHE", str(tmp_path / "full"))
+        monkeypatch.setattr(load, "save_file", no_space)
+    else:
+        (tmp_path / "file").touch()
+        monkeypatch.setenv("SSLCOURSE_CACHE", str(tmp_path / "file" / "below"))
+    assert same(load_toybox("toybox", limit=4).train, cached.train)
+    load_toybox("toybox", limit=4)
+    said = capsys.readouterr().err.strip()
+    assert said.count("warning") == 1 and "takes no files" in said and "set SSLCOURSE_CACHE" in said
 
 
 def test_splits_left_out_are_empty():

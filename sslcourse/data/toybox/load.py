@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -99,12 +102,25 @@ def cached(world: World, split: str, n: int, size: int, seed: int) -> ImageSet:
         if held >= n and (tensors := read(path, n)) is not None:
             return image_set(world, tensors)
     tensors = render_split(world, split, n, size, seed)
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{stem}-{n}.safetensors"
     beside = path.with_suffix(f".{os.getpid()}.tmp")
-    save_file(tensors, beside)
-    os.replace(beside, path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file(tensors, beside)
+        os.replace(beside, path)
+    except (OSError, SafetensorError) as error:
+        with suppress(OSError):
+            beside.unlink()
+        reason = getattr(error, "strerror", None) or error  # without the file's name: one warning
+        warn_once(
+            f"toybox is rendered anew each time: {folder} takes no files ({reason}); set SSLCOURSE_CACHE"
+        )
     return image_set(world, tensors)
+
+
+@cache
+def warn_once(text: str) -> None:
+    print(f"warning: {text}", file=sys.stderr)
 
 
 def read(path: Path, n: int) -> dict[str, Tensor] | None:
