@@ -125,8 +125,10 @@ class Loop:
             with_global_batch_norm(method, fabric.device)
         method.to(fabric.device, memory_format=torch.channels_last)
         self.optimizer = make_optimizer(method, recipe)
-        wrapped = torch.compile(method) if recipe.compile else method
-        self.module, self.optimizer = fabric.setup(wrapped, self.optimizer)
+        if recipe.compile:  # the networks alone: views change their shapes with what they draw
+            for part in method.children():
+                part.compile()
+        self.module, self.optimizer = fabric.setup(method, self.optimizer)
 
     # ------------------------------------------------------------------ one epoch, one step
 

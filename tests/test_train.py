@@ -3,6 +3,7 @@ import json
 import math
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -132,6 +133,18 @@ def test_optimisers_and_precisions(tiny_data, optimizer, precision):
     assert math.isfinite(
         pretrain("rotnet", tiny_data, recipe=recipe, device="cpu", precision=precision).history[0]["loss"]
     )
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+def test_compiled_training_follows_eager_training(tiny_data, tmp_path):
+    eager, compiled = (
+        pretrain("simclr", tiny_data, recipe=replace(SMALL, compile=c), out=tmp_path / str(c), device="cpu")
+        for c in (False, True)
+    )
+    assert compiled.method.encoder._compiled_call_impl is not None
+    losses = [[line["loss"] for line in run.history] for run in (eager, compiled)]
+    np.testing.assert_allclose(*losses, rtol=0.01)
+    assert_same(weights(Run.load(tmp_path / "True", "cpu").method), weights(compiled.method))
 
 
 def test_same_seed_same_numbers_and_the_callers_generators_are_untouched(tiny_data):
