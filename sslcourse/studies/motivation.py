@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from sslcourse import evaluate, load, nets
-from sslcourse.data.images import Data
+from sslcourse.data.images import Data, ImageSet
 from sslcourse.data.toybox import WORLDS, render_world
 from sslcourse.studies import trained
 
@@ -20,9 +20,9 @@ def long_tail(labels: Tensor, most: int = 400, ratio: float = 100.0) -> Tensor:
     return torch.cat(keep)
 
 
-def changed(data: Data) -> Data:
+def other_ground(split: str, count: int) -> ImageSet:
     """The same ten toys, met on other ground: a low camera, a low and harsh sun, patterned floors."""
-    other = replace(
+    world = replace(
         WORLDS["toybox"],
         elevation=(8.0, 22.0),
         sun=(5.0, 15.0),
@@ -30,7 +30,12 @@ def changed(data: Data) -> Data:
         contrast=(0.3, 0.6),
         dapple=(0.5, 1.0),
     )
-    test = render_world(other, "test", len(data.test)).to(data.test.device)
+    return render_world(world, split, count)
+
+
+def changed(data: Data) -> Data:
+    """Trained here, tested on other ground."""
+    test = other_ground("test", len(data.test)).to(data.test.device)
     return replace(data, name=f"{data.name}-changed", test=test)
 
 
@@ -39,20 +44,26 @@ def study(seed: int):
     runs = {method: trained(method, data, seed) for method in ("simclr", "rotnet")}
     encoders = {method: run.encoder for method, run in runs.items()}
     encoders["random"] = nets.random_like(encoders["simclr"], seed)
-    # the unlabelled images have the tail too; as many steps as with all of them
-    pool = replace(data, name="toybox, long tail", train=data.train[long_tail(data.train.labels, most=1000)])
-    times = round(len(data.train) / len(pool.train))
+    # the unlabelled images have the tail too, or are as few without one; as many steps as with all of them
+    tailed = data.train[long_tail(data.train.labels, most=1000)]
+    pools = {"long-tailed pool": tailed, "small pool": data.train[: len(tailed)]}  # balanced, by their order
+    times = round(len(data.train) / len(tailed))
     pooled = {
-        f"{method}, long-tailed pool": trained(
-            method, pool, seed, epochs=times * run.config["recipe"]["epochs"]
+        f"{method}, {pool}": trained(
+            method,
+            replace(data, name=f"toybox, {pool}", train=train),
+            seed,
+            epochs=times * run.config["recipe"]["epochs"],
         ).encoder
         for method, run in runs.items()
+        for pool, train in pools.items()
     }
     tail = replace(data, train=data.train[long_tail(data.train.labels)])
     tenth = replace(data, train=data.train[evaluate.subset(data.train.labels, fraction=0.1, seed=seed)])
     after = changed(tenth)
     # images of the new world with their labels, to ask whether the class is still in the features
-    there = replace(after, train=after.test[:1000], test=after.test[1000:])
+    val = other_ground("val", len(data.val)).to(data.val.device)
+    there = replace(after, train=after.test[:1000], val=val, test=after.test[1000:])
     fewer = replace(there, train=there.train[:100])
     worlds = {
         "balanced": (tenth, encoders),

@@ -30,12 +30,12 @@ def only(data: Data, names: tuple[str, ...]) -> Data:
     return Data(f"{data.name}: {' or '.join(names)}", cut(data.train), cut(data.val), cut(data.test))
 
 
-def turned(data: Data, seed: int, parts: tuple[str, ...] = ("test",)) -> Data:
-    """The same images, those of `parts` each turned by a random quarter."""
+def turned(data: Data, seed: int, parts: tuple[str, ...] = ("test",), least: int = 1) -> Data:
+    """The same images, those of `parts` each turned by a random number of quarters, from `least` to 3."""
     generator = torch.Generator().manual_seed(seed)
 
     def turn(part):
-        y = torch.randint(4, (len(part),), generator=generator).to(part.device)
+        y = torch.randint(least, 4, (len(part),), generator=generator).to(part.device)
         return replace(part, images=rotate90(part.images, y))
 
     return replace(data, name=f"{data.name}, turned", **{name: turn(getattr(data, name)) for name in parts})
@@ -94,7 +94,7 @@ def study(seed: int):
         yield row(name, "finetune", tuned.value)
     # the same worlds for the same few epochs, toybox also for as many as the recipe says
     worlds = {name: load(name) for name in ("toybox-above", "toybox-sky")}
-    worlds |= {"toybox": data, "toybox, turned": turned(data, seed, ("train", "val", "test"))}
+    worlds |= {"toybox": data, "toybox, turned": turned(data, seed, ("train", "val", "test"), least=0)}
     yield row("rotnet", "pretext", pretext_accuracy(rotnet.method, data.test.floats()), data="toybox")
     for world, other in worlds.items():
         run = trained("rotnet", other, seed, epochs=SHORT)
