@@ -32,9 +32,8 @@ def study(seed: int):
         yield from rows
         encoders[method] = run.encoder
     for name, encoder in encoders.items():
-        # rescaled filters are larger, and AdamW's steps are not: so the two that start untrained also at their best rate
-        untrained = name.startswith("random")
-        for what, lr in (("finetune", 1e-3), ("finetune, best rate", RATES))[: 1 + untrained]:
+        # rescaled filters are larger, and AdamW's steps are not: so all are compared at their own best rate, too
+        for what, lr in (("finetune", 1e-3), ("finetune, best rate", RATES)):
             score = evaluate.finetune(encoder, data, fraction=FRACTION, lr=lr, seed=seed, beside_random=False)
             yield {
                 "method": name, "data": data.name, "protocol": what, "fraction": FRACTION, "value": score.value,
