@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import math
 import os
@@ -71,7 +72,15 @@ def make_fabric(device: torch.device, precision: str) -> Fabric:
         precision=PRECISIONS[precision],
     )
     fabric.launch()
+    if world > 1:
+        atexit.register(leave_group)
     return fabric
+
+
+def leave_group() -> None:
+    """Before the interpreter ends: a process group that is still open may abort a process that is done."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 @contextmanager
