@@ -162,7 +162,8 @@ def test_mistakes_are_one_line_and_status_two(folder, run_folder, tmp_path, caps
         ("--encoder", "beside"),
     ],
 )
-def test_options_out_of_range_are_named(folder, tmp_path, capsys, option, value):
+def test_options_out_of_range_are_named(folder, tmp_path, capsys, monkeypatch, option, value):
+    monkeypatch.chdir(tmp_path)  # an empty --out that were taken would be the current folder
     given = {"--data": f"folder:{folder}", "--out": str(tmp_path / "run"), option: value}
     code, line = fails(capsys, "pretrain", "simclr", *(text for pair in given.items() for text in pair))
     assert code == 2 and (option in line or value in line)

@@ -127,16 +127,11 @@ def test_unknown_encoder_is_named():
 
 
 def test_timm_encoders_fit_their_dim_or_say_that_they_do_not_fit():
-    net = nets.encoder(
-        "timm:mobilenetv3_small_050", 32
-    ).eval()  # timm's own feature is wider than the last map
+    # timm's own feature of the first is wider than its last map; the second must be told the size
+    net = nets.encoder("timm:mobilenetv3_small_050", 32).eval()
     images = torch.rand(2, 3, 32, 32)
     assert torch.allclose(net(images), net.tokens(images).mean(1)) and net(images).shape == (2, net.dim)
-    assert nets.encoder("timm:mixer_s32_224", 32).tokens(images).shape == (
-        2,
-        1,
-        512,
-    )  # takes img_size by no telling name
+    assert nets.encoder("timm:mixer_s32_224", 32).tokens(images).shape == (2, 1, 512)
     with pytest.raises(UserError, match="inception_v3 does not take images of 32 px") as caught:
         nets.encoder("timm:inception_v3", 32)
     assert "give --size" in str(caught.value)
