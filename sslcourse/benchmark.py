@@ -278,8 +278,10 @@ class PILImages(Dataset):
         return self.transform(self.images[index]), 0
 
 
-def lightly_loaders(images: ImageSet, transform: Callable | None = None) -> list[DataLoader]:
-    """Lightly's data path without and with workers; our encoders normalise themselves, so it does not."""
+def lightly_loaders(
+    images: ImageSet, transform: Callable | None = None, batch: int = BATCH, workers: tuple[int, ...] = ()
+) -> list[DataLoader]:
+    """Lightly's data path without workers and with one per core; our encoders normalise themselves, so it does not."""
     from lightly.data import LightlyDataset
     from lightly.transforms import SimCLRTransform
 
@@ -287,8 +289,11 @@ def lightly_loaders(images: ImageSet, transform: Callable | None = None) -> list
         input_size=32, cj_strength=0.5, gaussian_blur=0.0, normalize=None
     )
     dataset = LightlyDataset.from_torch_dataset(PILImages(images), transform=transform)
-    numbers = (0, os.cpu_count())
-    return [DataLoader(dataset, BATCH, True, num_workers=n, persistent_workers=n > 0) for n in numbers]
+    more = {"shuffle": True, "drop_last": len(images) >= batch, "pin_memory": torch.cuda.is_available()}
+    return [
+        DataLoader(dataset, batch, num_workers=n, persistent_workers=n > 0, **more)
+        for n in workers or (0, os.cpu_count())
+    ]
 
 
 def features(count: int, seed: int, device: torch.device) -> tuple[Tensor, Tensor]:

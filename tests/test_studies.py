@@ -9,7 +9,18 @@ from sslcourse import evaluate, lesson, nets, recipes, studies
 from sslcourse.data.images import Data, ImageSet
 from sslcourse.data.toybox import render_world
 from sslcourse.errors import UserError
-from sslcourse.studies import cifar, colour, foundation, instances, moco, motivation, rotations, table
+from sslcourse.methods import METHODS
+from sslcourse.studies import (
+    cifar,
+    cifar_gpu,
+    colour,
+    foundation,
+    instances,
+    moco,
+    motivation,
+    rotations,
+    table,
+)
 from tests.conftest import planted
 
 
@@ -239,3 +250,23 @@ def test_our_scores_stand_beside_the_rows_of_the_talk():
     ]
     assert found["NAT"]["frozen (random)"] == "60.0 (40.0)" and found["NAT"]["fine-tuned (random)"] is None
     assert found["BiGAN"]["here, on"] is None and found["BiGAN"]["frozen (random)"] is None
+
+
+def test_epochs_beside_lightly_train_on_the_views_of_both_and_leave_the_network(tiny_data):
+    method = METHODS["simclr"](nets.encoder("small", width=4))
+    before = [p.clone() for p in method.parameters()]
+    seconds = cifar_gpu.beside_lightly(method, tiny_data.train, batch=32, repeats=1, workers=0)
+    assert list(seconds) == [
+        "ours", "ours, views alone", "lightly, 0 workers", "lightly, 0 workers, views alone",
+    ]  # fmt: skip
+    assert all(len(found) == 1 and found[0] > 0 for found in seconds.values())
+    assert all(map(torch.equal, before, method.parameters()))
+    first, second = next(cifar_gpu.ours(method, tiny_data.train, 32))
+    assert first.shape == second.shape == (32, 3, 16, 16) and not torch.equal(first, second)
+
+
+def test_the_literature_trains_on_all_training_images(tiny_data):
+    data = cifar_gpu.whole(tiny_data)
+    assert len(data.train) == len(tiny_data.train) + len(tiny_data.val) and len(data.test) == len(
+        tiny_data.test
+    )

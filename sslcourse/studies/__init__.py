@@ -31,6 +31,7 @@ STUDIES = {
     "structure": "sslcourse.studies.structure",
     "colour": "sslcourse.studies.colour",
     "cifar": "sslcourse.studies.cifar",
+    "cifar_gpu": "sslcourse.studies.cifar_gpu",
     "augmentations": "sslcourse.studies.augmentations",
     "simclr": "sslcourse.studies.simclr",
     "normaliser": "sslcourse.studies.normaliser",
@@ -51,14 +52,16 @@ def trained(
     encoder: dict | None = None,
     changes: dict | None = None,
     on_epoch: Callable[[train.Run], dict] | None = None,
+    profile: str = "laptop",
+    precision: str = "32",
     **arguments,
 ) -> train.Run:
-    """A run of the laptop recipe, from the cache if the same was trained before on the same images.
+    """A run of the profile's recipe, from the cache if the same was trained before on the same images.
 
     encoder: arguments of its network; changes: of other fields of the recipe; arguments: of the method.
     on_epoch(run) -> dict is kept in the run's history, also in the cache: its name tells such runs apart.
     """
-    recipe = recipes.recipe(method, data.name, "laptop")
+    recipe = recipes.recipe(method, data.name, profile)
     recipe = replace(
         recipe,
         arguments={**recipe.arguments, **arguments},
@@ -68,10 +71,13 @@ def trained(
     )
     told = [method, seed, asdict(replace(recipe, measured="")), len(data.train)]
     told += [on_epoch.__name__] if on_epoch else []
+    told += [precision] if precision != "32" else []
     told = json.dumps(told, sort_keys=True).encode()
     told += data.train.images[:: max(1, len(data.train) // 64)].cpu().numpy().tobytes()
     out = cache_dir() / "runs" / f"{method}-{data.name}-{seed}-{hashlib.sha256(told).hexdigest()[:12]}"
-    return train.pretrain(method, data, recipe=recipe, out=out, seed=seed, on_epoch=on_epoch)
+    return train.pretrain(
+        method, data, recipe=recipe, out=out, seed=seed, precision=precision, on_epoch=on_epoch
+    )
 
 
 def record(name: str, seeds: Sequence[int] = (0, 1, 2)) -> list[dict]:

@@ -5,18 +5,24 @@ from __future__ import annotations
 import os
 
 from sslcourse import load
+from sslcourse.data.images import Data
 from sslcourse.errors import UserError
 from sslcourse.methods import METHODS
 from sslcourse.studies.table import VISITS, few, labelled, scores
 
 
-def study(seed: int):
+def cifar10() -> Data:
+    """The folder $SSLCOURSE_CIFAR."""
     folder = os.environ.get("SSLCOURSE_CIFAR")
     if not folder:
         raise UserError(
-            "set SSLCOURSE_CIFAR to a folder of CIFAR-10, PATH/{train,test}/CLASS/*, to record `cifar`"
+            "set SSLCOURSE_CIFAR to a folder of CIFAR-10, PATH/{train,test}/CLASS/*, to record this study"
         )
-    data = load(f"folder:{folder}")
+    return load(f"folder:{folder}")
+
+
+def study(seed: int):
+    data = cifar10()
     data.name = "cifar10, 5,000 images"
     thousand = few(data)
     thousand.name = "cifar10, 1,000 images"
