@@ -37,7 +37,7 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict | None 
 
     Raises OSError, also where safetensors has a name of its own for a full disk.
     """
-    own = {name: t.detach().to("cpu", copy=True).contiguous() for name, t in tensors.items()}
+    own = {name: t.detach().contiguous().to("cpu", copy=True) for name, t in tensors.items()}
     text = {"json": json.dumps(metadata or {})}
     try:
         write_atomically(path, lambda beside: save_file(own, beside, text))

@@ -15,10 +15,11 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-from lightly.utils.lars import LARS
 from lightly.utils.scheduler import cosine_warmup_schedule
 from lightning_fabric import Fabric
+from lightning_fabric.plugins import MixedPrecision
 from lightning_fabric.strategies import DDPStrategy
+from timm.optim import Lars
 from torch import Tensor
 
 from sslcourse import checkpoint, recipes
@@ -49,8 +50,19 @@ def make_optimizer(method: Method, recipe: Recipe) -> torch.optim.Optimizer:
     if recipe.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=recipe.lr)
     if recipe.optimizer == "lars":
-        return LARS(groups, lr=recipe.lr, momentum=recipe.momentum)
+        # timm's, for lightly's asks the device for two norms of every weight, and a GPU would wait for each answer
+        return Lars(groups, lr=recipe.lr, momentum=recipe.momentum)
     raise UserError(f"no optimiser {recipe.optimizer!r} in the recipe: choose sgd, adamw or lars")
+
+
+class Mixed(MixedPrecision):
+    """Mixed precision inside the networks alone.
+
+    Fabric's own would hand the images over in half precision, where views quantise colours and miscount pixels.
+    """
+
+    def convert_input(self, data):
+        return data
 
 
 def make_fabric(device: torch.device, precision: str) -> Fabric:
@@ -64,12 +76,15 @@ def make_fabric(device: torch.device, precision: str) -> Fabric:
     # Every process keeps the same buffers by itself, because every loss and norm sees the global batch.
     strategy = DDPStrategy(broadcast_buffers=False, find_unused_parameters=True) if world > 1 else "auto"
     devices = [device.index or 0] if world == 1 and device.type == "cuda" else local
+    mixed = "mixed" in PRECISIONS[precision]
+    scaler = torch.amp.GradScaler(device.type) if precision == "fp16" else None
     fabric = Fabric(
         accelerator=device.type,
         strategy=strategy,
         devices=devices,
         num_nodes=max(world // local, 1),
-        precision=PRECISIONS[precision],
+        precision=None if mixed else PRECISIONS[precision],
+        plugins=Mixed(PRECISIONS[precision], device.type, scaler) if mixed else None,
     )
     fabric.launch()
     if world > 1:

@@ -15,9 +15,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from lightly.utils.lars import LARS
 from PIL import Image
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from timm.optim import Lars
 
 import sslcourse as sc
 from sslcourse import checkpoint, nets, train
@@ -133,6 +135,39 @@ def test_optimisers_and_precisions(tiny_data, optimizer, precision):
     assert math.isfinite(
         pretrain("rotnet", tiny_data, recipe=recipe, device="cpu", precision=precision).history[0]["loss"]
     )
+
+
+def test_mixed_precision_leaves_the_images_as_they_are(tiny_data):
+    """In half precision a view would see 256 colours as fewer, and count pixels wrongly."""
+    seen = []
+
+    class Watches(Stub):
+        def loss(self, images, index=None, labels=None):
+            seen.append(images)
+            half = self.encoder.stem[0](images).dtype
+            assert half == torch.bfloat16
+            return super().loss(images, index, labels)
+
+    torch.manual_seed(0)
+    method = Watches(nets.encoder("small", 16, width=4))
+    pretrain(method, tiny_data, recipe=replace(SMALL, epochs=1), device="cpu", precision="bf16")
+    given = tiny_data.train.floats(method.seen[0])
+    assert seen[0].dtype == torch.float32 and torch.equal(seen[0], given)
+
+
+def test_lars_is_that_of_lightly(tiny_data):
+    theirs, ours = (nets.encoder("small", 16, width=4) for _ in range(2))
+    ours.load_state_dict(theirs.state_dict())
+    images = tiny_data.train.floats()[:32]
+    settings = {"lr": 0.5, "momentum": 0.9, "weight_decay": 1e-4}
+    optimizers = [LARS(theirs.parameters(), **settings), Lars(ours.parameters(), **settings)]
+    for _ in range(4):
+        for net, optimizer in zip((theirs, ours), optimizers, strict=True):
+            optimizer.zero_grad()
+            net(images).square().mean().backward()
+            optimizer.step()
+    for a, b in zip(theirs.parameters(), ours.parameters(), strict=True):
+        torch.testing.assert_close(a, b)
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")

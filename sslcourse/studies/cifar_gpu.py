@@ -68,7 +68,7 @@ def pick(line: dict, *names: str) -> dict:
 
 
 def beside_lightly(
-    method: SimCLR, images: ImageSet, batch: int, repeats: int = 3, workers: int | None = None
+    method: SimCLR, images: ImageSet, batch: int, repeats: int = 2, workers: int | None = None
 ) -> dict[str, list[float]]:
     """Seconds of epochs that differ in where the two views come from, in turn, after one of each to warm up.
 

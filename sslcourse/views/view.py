@@ -17,7 +17,8 @@ class View:
     `view(images, generator=None)`: images (B, 3, H, W) float in [0, 1] -> a new tensor of the same kind (the
     size may change), on the same device; the input is left as it was. The same generator state gives the same
     result; without a generator the global one of the device is used. A generator may live on another device
-    than the images. Views carry no gradient and ignore autocast, for half precision would quantise colours.
+    than the images. Views carry no gradient and ignore autocast, and half-precision images are changed in float32:
+    half precision would quantise colours and miscount pixels.
 
     A view overrides `draw`, which returns its parameters for the whole batch (tensors start with B), and
     `apply`, which takes some of the images with their part of the parameters. With `in_place`, `apply` may
@@ -34,6 +35,8 @@ class View:
 
     def __call__(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
         check_images(images, type(self).__name__)
+        if images.dtype in (torch.float16, torch.bfloat16):
+            return self(images.float(), generator).to(images.dtype)
         parameters = self.draw(images, generator)
         step = len(images)
         if images.device.type == "cpu":

@@ -12,6 +12,8 @@ from sslcourse.methods import METHODS, Method
 from sslcourse.recipes import LAPTOP, Recipe
 from sslcourse.train import make_optimizer, pretrain
 
+NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+
 
 def make(name: str, data, **arguments) -> Method:
     torch.manual_seed(0)
@@ -94,11 +96,11 @@ def test_features_are_those_of_the_kept_encoder(name, own_data, tiny_data):
     assert method.features(images).shape == (32, method.kept.dim)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=NO_GPU)])
 @pytest.mark.parametrize("name", METHODS)
-def test_runs_on_a_gpu_in_mixed_precision(name, own_data):
+def test_runs_in_mixed_precision(name, own_data, device):
     assert math.isfinite(
-        pretrain(name, own_data, epochs=1, device="cuda", precision="bf16").history[-1]["loss"]
+        pretrain(name, own_data, epochs=1, device=device, precision="bf16").history[-1]["loss"]
     )
 
 

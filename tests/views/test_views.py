@@ -98,6 +98,13 @@ def test_views_carry_no_gradient_and_ignore_autocast(view):
     assert not plain.requires_grad and torch.equal(plain, cast)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_images_are_changed_in_full(view, dtype):
+    images = torch.rand(8, 3, 40, 40).to(dtype)
+    half, full = (view(x, torch.Generator().manual_seed(0)) for x in (images, images.float()))
+    assert half.dtype == dtype and torch.equal(half, full.to(dtype))
+
+
 @pytest.mark.parametrize(
     "images", [torch.rand(3, 8, 8), torch.rand(2, 1, 8, 8), torch.zeros(2, 3, 8, 8, dtype=torch.uint8)]
 )
