@@ -279,9 +279,12 @@ class PILImages(Dataset):
 
 
 def lightly_loaders(
-    images: ImageSet, transform: Callable | None = None, batch: int = BATCH, workers: tuple[int, ...] = ()
+    images: ImageSet, transform: Callable | None = None, workers: tuple[int, ...] | None = None, **options
 ) -> list[DataLoader]:
-    """Lightly's data path without workers and with one per core; our encoders normalise themselves, so it does not."""
+    """Lightly's data path for each number of workers (default: none, and one per core), with DataLoader's `options`.
+
+    Our encoders normalise themselves, so it does not.
+    """
     from lightly.data import LightlyDataset
     from lightly.transforms import SimCLRTransform
 
@@ -289,11 +292,9 @@ def lightly_loaders(
         input_size=32, cj_strength=0.5, gaussian_blur=0.0, normalize=None
     )
     dataset = LightlyDataset.from_torch_dataset(PILImages(images), transform=transform)
-    more = {"shuffle": True, "drop_last": len(images) >= batch, "pin_memory": torch.cuda.is_available()}
-    return [
-        DataLoader(dataset, batch, num_workers=n, persistent_workers=n > 0, **more)
-        for n in workers or (0, os.cpu_count())
-    ]
+    options = {"batch_size": BATCH, "shuffle": True, "pin_memory": torch.cuda.is_available(), **options}
+    numbers = (0, os.cpu_count()) if workers is None else workers
+    return [DataLoader(dataset, num_workers=n, persistent_workers=n > 0, **options) for n in numbers]
 
 
 def features(count: int, seed: int, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -76,15 +76,14 @@ def make_fabric(device: torch.device, precision: str) -> Fabric:
     # Every process keeps the same buffers by itself, because every loss and norm sees the global batch.
     strategy = DDPStrategy(broadcast_buffers=False, find_unused_parameters=True) if world > 1 else "auto"
     devices = [device.index or 0] if world == 1 and device.type == "cuda" else local
-    mixed = "mixed" in PRECISIONS[precision]
-    scaler = torch.amp.GradScaler(device.type) if precision == "fp16" else None
+    name = PRECISIONS[precision]
+    how = {"plugins": Mixed(name, device.type)} if name.endswith("mixed") else {"precision": name}
     fabric = Fabric(
         accelerator=device.type,
         strategy=strategy,
         devices=devices,
         num_nodes=max(world // local, 1),
-        precision=None if mixed else PRECISIONS[precision],
-        plugins=Mixed(PRECISIONS[precision], device.type, scaler) if mixed else None,
+        **how,
     )
     fabric.launch()
     if world > 1:

@@ -252,17 +252,20 @@ def test_our_scores_stand_beside_the_rows_of_the_talk():
     assert found["BiGAN"]["here, on"] is None and found["BiGAN"]["frozen (random)"] is None
 
 
-def test_epochs_beside_lightly_train_on_the_views_of_both_and_leave_the_network(tiny_data):
+def test_epochs_beside_lightly_are_measured_in_turn_and_leave_the_network(tiny_data):
     method = METHODS["simclr"](nets.encoder("small", width=4))
-    before = [p.clone() for p in method.parameters()]
-    seconds = cifar_gpu.beside_lightly(method, tiny_data.train, batch=32, repeats=1, workers=0)
-    assert list(seconds) == [
-        "ours", "ours, views alone", "lightly, 0 workers", "lightly, 0 workers, views alone",
-    ]  # fmt: skip
-    assert all(len(found) == 1 and found[0] > 0 for found in seconds.values())
+    before, seen = [p.clone() for p in method.parameters()], []
+    method.encoder.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].clone()))
+    views, epoch = cifar_gpu.beside_lightly(method, tiny_data.train[:70], batch=32, repeats=1, workers=0)
+    assert [views["name"], epoch["name"]] == ["simclr-views", "simclr-epoch"]
+    for row in (views, epoch):
+        assert (
+            row["ratio"] == pytest.approx(row["peer"] / row["ours"]) and "epoch of 64 images" in row["what"]
+        )
     assert all(map(torch.equal, before, method.parameters()))
-    first, second = next(cifar_gpu.ours(method, tiny_data.train, 32))
-    assert first.shape == second.shape == (32, 3, 16, 16) and not torch.equal(first, second)
+    # two steps of ours and two of lightly's, to warm up and again; lightly's are 32 px whatever the images are
+    assert [tuple(x.shape) for x in seen] == [(64, 3, s, s) for s in (16, 16, 32, 32) * 2]
+    assert all((x[:32] != x[32:]).flatten(1).any(1).all() for x in seen)
 
 
 def test_the_literature_trains_on_all_training_images(tiny_data):

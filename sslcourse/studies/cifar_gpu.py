@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import copy
 import os
-import statistics
-import time
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
+from itertools import accumulate
 
 import torch
 from torch import Tensor
 
 from sslcourse import evaluate, train
-from sslcourse.benchmark import lightly_loaders, step
+from sslcourse.benchmark import lightly_loaders, measure, step
 from sslcourse.data.images import Data, ImageSet, pick_device
 from sslcourse.methods.contrastive.simclr import SimCLR, nt_xent
 from sslcourse.studies import trained
 from sslcourse.studies.cifar import cifar10
 
 EVERY = 10  # epochs between two scores
-REACHED = 0.848  # k-NN of lightly's own benchmark after 200 epochs of batch 512: 87 minutes on an A6000
+REACHED = 0.848  # the k-NN that lightly reports, after 87 minutes on an A6000
 NEIGHBOURS = {"k": 200, "temperature": 0.1}  # and its settings of k-NN
+Pairs = Iterator[tuple[Tensor, Tensor]]  # the two views of batches
 
 
 def study(seed: int):
@@ -39,21 +41,23 @@ def study(seed: int):
         "simclr", data, seed, profile="gpu", precision="bf16", on_epoch=scored, changes={"compile": True}
     )
     told = {"method": "SimCLR, ResNet-18", "data": data.name}
-    minutes, reached = 0.0, None
-    for line in run.history:
-        minutes += line["seconds"] / 60
-        if "knn" in line:
-            yield {"kind": "curve", "epoch": line["epoch"], "minutes": minutes, **pick(line, "knn", "loss")}
-            reached = minutes if reached is None and line["knn"] >= REACHED else reached
-    yield {"kind": "reached", "knn": REACHED, "minutes": reached, "of": minutes}
+    minutes = accumulate(line["seconds"] / 60 for line in run.history)
+    curve = [
+        {"epoch": line["epoch"], "minutes": m, "knn": line["knn"], "loss": line["loss"]}
+        for m, line in zip(minutes, run.history, strict=True)
+        if "knn" in line
+    ]
+    yield from ({"kind": "curve", **point} for point in curve)
+    reached = next((point["minutes"] for point in curve if point["knn"] >= REACHED), None)
+    yield {"kind": "reached", "knn": REACHED, "minutes": reached, "of": run.seconds / 60}
     encoder = copy.deepcopy(run.encoder)
     near = evaluate.knn(encoder, data, seed=seed, **NEIGHBOURS)
     probe = evaluate.linear(encoder, split, seed=seed)  # chosen on val, which must not be among what it fits
     for score in (near, probe):
         found = {"protocol": score.protocol, "value": score.value, "random": score.random}
         yield {"kind": "score", **told, **found, "seconds": score.seconds}
-    for source, seconds in beside_lightly(run.method, data.train, run.config["recipe"]["batch"]).items():
-        yield {"kind": "epoch", "source": source, "seconds": statistics.median(seconds), "all": seconds}
+    for row in beside_lightly(run.method, data.train, run.config["recipe"]["batch"]):
+        yield {"kind": "benchmark", **row}
 
 
 def whole(data: Data) -> Data:
@@ -63,60 +67,41 @@ def whole(data: Data) -> Data:
     return replace(data, name="cifar10", train=ImageSet(images, labels, data.classes))
 
 
-def pick(line: dict, *names: str) -> dict:
-    return {name: line[name] for name in names}
-
-
 def beside_lightly(
     method: SimCLR, images: ImageSet, batch: int, repeats: int = 2, workers: int | None = None
-) -> dict[str, list[float]]:
-    """Seconds of epochs that differ in where the two views come from, in turn, after one of each to warm up.
+) -> list[dict]:
+    """Rows of the benchmark: the two views of an epoch alone, and an epoch of training on them, ours and lightly's.
 
-    "views alone" makes them and trains nothing. Lightly has a worker per core, pinned memory, images decoded before.
+    The epochs differ in where the views come from and in nothing else. Lightly has `workers` (default: one per
+    core), pinned memory, and images that are decoded before.
     """
     device, workers = pick_device(), os.cpu_count() if workers is None else workers
-    (loader,) = lightly_loaders(images, batch=batch, workers=(workers,))
+    (loader,) = lightly_loaders(images, workers=(workers,), batch_size=batch, drop_last=True)
+    # a rate of 0, so that the trained network stays what it is
     optimizer = torch.optim.SGD(method.parameters(), lr=0.0, momentum=0.9)
     method.train()
-    sources = {
-        "ours": lambda: ours(method, images, batch),
-        f"lightly, {workers} workers": lambda: theirs(loader, device),
-    }
-    seconds: dict[str, list[float]] = {}
-    for repeat in range(repeats + 1):
-        for name, source in sources.items():
-            for what, consume in (
-                (name, lambda pairs: learn(method, optimizer, pairs)),
-                (f"{name}, views alone", drain),
-            ):
-                start = time.perf_counter()
-                consume(source())
-                if device.type == "cuda":
-                    torch.cuda.synchronize()
-                if repeat:
-                    seconds.setdefault(what, []).append(time.perf_counter() - start)
-    return seconds
 
+    def ours() -> Pairs:
+        for some, _, _ in images.batches(batch, order=torch.randperm(len(images)), drop_last=True):
+            yield method.view(some), method.view(some)
 
-def ours(method: SimCLR, images: ImageSet, batch: int) -> Iterator[tuple[Tensor, Tensor]]:
-    for some, _, _ in images.batches(batch, order=torch.randperm(len(images)), drop_last=True):
-        yield method.view(some), method.view(some)
+    def theirs() -> Pairs:
+        for (first, second), *_ in loader:
+            yield first.to(device, non_blocking=True), second.to(device, non_blocking=True)
 
+    def learn(pairs: Pairs) -> None:
+        for first, second in pairs:
+            with torch.autocast(device.type, torch.bfloat16):
+                z1, z2 = method.projector(method.encoder(torch.cat([first, second]))).chunk(2)
+                loss = nt_xent(z1, z2, method.temperature)[0]
+            step(loss, optimizer)
 
-def theirs(loader, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
-    for (first, second), *_ in loader:
-        yield first.to(device, non_blocking=True), second.to(device, non_blocking=True)
-
-
-def learn(method: SimCLR, optimizer: torch.optim.Optimizer, pairs: Iterator[tuple[Tensor, Tensor]]) -> None:
-    """An epoch of SimCLR on views that are there; at a rate of 0, so that the trained network stays what it is."""
-    for first, second in pairs:
-        with torch.autocast(first.device.type, torch.bfloat16):
-            z1, z2 = method.projector(method.encoder(torch.cat([first, second]))).chunk(2)
-            loss = nt_xent(z1, z2, method.temperature)[0]
-        step(loss, optimizer)
-
-
-def drain(pairs: Iterator) -> None:
-    for _ in pairs:
-        pass
+    count = len(images) // batch * batch
+    rows = []
+    for name, consume in (("simclr-views", partial(deque, maxlen=0)), ("simclr-epoch", learn)):
+        what = f"an epoch of {count} images, batch {batch}; peer: lightly's loader and transform, {workers} workers"
+        row = measure(
+            repeats, count, device, what, lambda c=consume: c(ours()), lambda c=consume: c(theirs())
+        )
+        rows.append({"name": name, **row})
+    return rows

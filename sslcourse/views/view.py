@@ -28,10 +28,10 @@ class View:
     in_place = False
 
     def draw(self, images: Tensor, generator: torch.Generator | None) -> tuple:
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} does not say what it draws")
 
     def apply(self, images: Tensor, *parameters) -> Tensor:
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} does not say what it does to images")
 
     def __call__(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
         check_images(images, type(self).__name__)

@@ -4,6 +4,7 @@ import torchvision
 
 from sslcourse import nets
 from sslcourse.errors import UserError
+from sslcourse.nets.resnet import Block
 from sslcourse.nets.vit import sincos_positions
 
 SPECS = [
@@ -146,3 +147,18 @@ def test_activation_maps_show_where_the_net_responds():
     for heat in maps.values():
         assert heat.shape == (1, 8, 8) and heat.max() == 1
         assert heat[0, 5:, 5:].std() > heat[0, 1:3, 1:3].std()
+
+
+def test_in_bf16_a_map_of_one_pixel_has_the_gradients_of_full_precision():
+    block = Block(16, 32, stride=2)
+    x = torch.randn(64, 16, 1, 1)
+    gradients = []
+    for half in (False, True):
+        block.zero_grad()
+        junk = [torch.full((10_000,), float("nan"), dtype=torch.bfloat16) for _ in range(8)]
+        del junk  # what is not written to would show
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            y = block.conv1(x.bfloat16() if half else x)
+        y.float().square().sum().backward()
+        gradients.append(block.conv1.weight.grad.clone())
+    torch.testing.assert_close(*gradients, atol=0.05 * gradients[0].abs().max().item(), rtol=0)
