@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -15,42 +16,66 @@ from torch import Tensor, nn
 
 from sslcourse.errors import UserError
 
+Writer = Callable[[Path], object]  # writes a whole file to the path it is given
 
-def write_atomically(path: Path, write) -> None:
-    """`write(temporary path)`, then rename to `path`: a reader sees the old file or the new one, never a half."""
-    beside = path.with_name(path.name + ".part")
+
+def write_atomically(writers: dict[Path, Writer]) -> None:
+    """Every file is written beside its path and flushed; when all are whole, all are renamed, in order.
+
+    A reader sees the old file or the new one, never a half, and an error leaves every old file. A link is
+    followed. Raises OSError, also for a path that is a device or a folder.
+    """
+    goals = {}
+    for path, write in writers.items():
+        real = Path(os.path.realpath(path))
+        if real.exists() and not real.is_file():
+            raise OSError(f"{path} is not a file")
+        goals[real.with_name(real.name + ".part")] = (real, write)
     try:
-        write(beside)
-        with open(beside, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(beside, path)
+        for beside, (_, write) in goals.items():
+            write(beside)
+            with open(beside, "rb") as file:
+                os.fsync(file.fileno())
+        for beside, (real, _) in goals.items():
+            os.replace(beside, real)
     finally:
-        beside.unlink(missing_ok=True)
+        for beside in goals:
+            beside.unlink(missing_ok=True)
 
 
-def write_text(path: Path, text: str) -> None:
-    write_atomically(path, lambda beside: beside.write_text(text))
+def text_writer(text: str) -> Writer:
+    return lambda beside: beside.write_text(text)
 
 
-def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict | None = None) -> None:
+def tensor_writer(tensors: dict[str, Tensor], metadata: dict | None = None) -> Writer:
     """Tensors as contiguous CPU copies (safetensors refuses shared and strided ones); metadata as one JSON text.
 
-    Raises OSError, also where safetensors has a name of its own for a full disk.
+    It raises OSError also where safetensors has a name of its own for a full disk.
     """
-    own = {name: t.detach().contiguous().to("cpu", copy=True) for name, t in tensors.items()}
-    text = {"json": json.dumps(metadata or {})}
-    try:
-        write_atomically(path, lambda beside: save_file(own, beside, text))
-    except SafetensorError as error:
-        raise OSError(str(error)) from error
+
+    def write(beside: Path) -> None:
+        own = {name: t.detach().contiguous().to("cpu", copy=True) for name, t in tensors.items()}
+        try:
+            save_file(own, beside, {"json": json.dumps(metadata or {})})
+        except SafetensorError as error:
+            raise OSError(str(error)) from error
+
+    return write
 
 
-def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict]:
+def read_tensors(path: Path, advice: str) -> tuple[dict[str, Tensor], dict]:
+    """The tensors and metadata of a file. `advice` ends the line that says it cannot be read."""
     try:
         with safe_open(path, "pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, json.loads(file.metadata()["json"])
     except (SafetensorError, OSError, ValueError, TypeError, KeyError) as error:  # of another maker, too
-        raise UserError(f"{path} cannot be read ({error}); delete the folder and train again") from None
+        raise UserError(f"{path} cannot be read ({error}); {advice}") from None
+
+
+def all_finite(tensors: Iterable[Tensor]) -> bool:
+    """Are all numbers finite? One question to the device, however many tensors there are."""
+    found = [t.isfinite().all() for t in tensors if t.is_floating_point()]
+    return not found or bool(torch.stack(found).all())
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict]:

@@ -143,7 +143,7 @@ def embed(a) -> tuple[dict, str]:
             np.savez_compressed(file, **arrays)
 
     try:
-        write_atomically(a.out, write)
+        write_atomically({a.out: write})
     except OSError as error:
         raise UserError(f"cannot write {a.out}: {error.strerror or error}") from error
     document = {"out": str(a.out), "images": len(features), "dim": features.shape[1]}

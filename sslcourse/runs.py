@@ -19,6 +19,7 @@ from sslcourse.nets import Encoder
 from sslcourse.recipes import Recipe
 
 RUN_FILES = ("config.json", "history.jsonl", "model.safetensors")
+NEEDED = {"method": str, "arguments": dict, "encoder": dict, "data": str, "size": int}  # of a configuration
 
 
 @dataclass
@@ -38,16 +39,20 @@ class Run:
         """Seconds of training, without `on_epoch`."""
         return sum(line["seconds"] for line in self.history)
 
-    def save(self, folder: str | Path) -> Path:
-        """`config.json`, `history.jsonl` and `model.safetensors`, each written beside and renamed."""
+    def save(self, folder: str | Path, more: dict[str, checkpoint.Writer] | None = None) -> Path:
+        """`config.json`, `history.jsonl`, `model.safetensors` and `more`: all of them, or none if one cannot be."""
         folder = Path(folder)
+        writers = {
+            "config.json": checkpoint.text_writer(json.dumps(self.config, indent=1)),
+            "history.jsonl": checkpoint.text_writer(
+                "".join(json.dumps(line) + "\n" for line in self.history)
+            ),
+            "model.safetensors": checkpoint.tensor_writer(self.method.state_dict()),
+            **(more or {}),
+        }
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            checkpoint.write_text(folder / "config.json", json.dumps(self.config, indent=1))
-            checkpoint.write_text(
-                folder / "history.jsonl", "".join(json.dumps(line) + "\n" for line in self.history)
-            )
-            checkpoint.write_tensors(folder / "model.safetensors", self.method.state_dict())
+            checkpoint.write_atomically({folder / name: write for name, write in writers.items()})
         except OSError as error:
             raise UserError(
                 f"cannot save to {folder}: {error.strerror or error}; what was saved before is intact"
@@ -64,10 +69,37 @@ class Run:
                 f"{folder} holds no model.safetensors: the run was stopped before its first save; pretrain again"
             )
         method = build_saved(config, folder) if method is None else method
-        checkpoint.load_into(method, checkpoint.read_tensors(folder / "model.safetensors")[0], folder)
+        model = folder / "model.safetensors"
+        checkpoint.load_into(
+            method, checkpoint.read_tensors(model, mend(folder, "delete it and "))[0], folder
+        )
         method.progress = 1.0
         method.to(pick_device(device), memory_format=torch.channels_last).eval()
         return cls(method, config, read_history(folder))
+
+
+def mend(folder: Path, first: str = "") -> str:
+    """What to do about a damaged file of a run; `first`: what comes before its state restores it."""
+    whole = (folder / "state.safetensors").exists()
+    return f"{first}give the same pretrain again" if whole else "pretrain again with --fresh"
+
+
+def is_whole(folder: Path, config: dict) -> bool:
+    """Are the files that `evaluate` needs there, and of this configuration? A save cut short can leave another's."""
+    try:
+        return all((folder / name).exists() for name in RUN_FILES) and read_config(folder) == config
+    except UserError:
+        return False
+
+
+def refuse_half(folder: Path) -> None:
+    """UserError if the folder holds a run that cannot go on, and that a new one would overwrite."""
+    kept = [name for name in RUN_FILES if (folder / name).exists()]
+    if kept:
+        raise UserError(
+            f"{folder} holds {kept[-1]} and no state.safetensors, without which it cannot go on: "
+            "choose another --out, or train over it with --fresh"
+        )
 
 
 def refuse_unwritable(folder: Path) -> None:
@@ -84,17 +116,20 @@ def refuse_unwritable(folder: Path) -> None:
 def read_config(folder: Path) -> dict:
     try:
         config = json.loads((folder / "config.json").read_text())
-        if missing := {"method", "arguments", "encoder", "data", "size"} - set(config):
-            raise ValueError(f"it lacks {sorted(missing)[0]!r}")
+        for name, kind in NEEDED.items():
+            if not isinstance(config[name], kind):
+                raise TypeError(f"its {name!r} is {config[name]!r}")
         return config
+    except KeyError as error:
+        raise UserError(
+            f"{folder / 'config.json'} cannot be read: it lacks {error}; {mend(folder)}"
+        ) from None
     except (FileNotFoundError, NotADirectoryError):
         raise UserError(
             f"{folder} is not a run: it has no config.json; make one with `sslcourse pretrain METHOD --out {folder}`"
         ) from None
     except (OSError, ValueError, TypeError) as error:
-        raise UserError(
-            f"{folder / 'config.json'} cannot be read: {error}; delete the folder and train again"
-        ) from None
+        raise UserError(f"{folder / 'config.json'} cannot be read: {error}; {mend(folder)}") from None
 
 
 def read_history(folder: Path) -> list[dict]:
@@ -102,9 +137,7 @@ def read_history(folder: Path) -> list[dict]:
     try:
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
     except (OSError, ValueError) as error:
-        raise UserError(
-            f"{path} cannot be read: {error}; delete it and give the same pretrain again"
-        ) from None
+        raise UserError(f"{path} cannot be read: {error}; delete it, the run works without") from None
 
 
 def build(name: str, data: Data, recipe: Recipe) -> Method:

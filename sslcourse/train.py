@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import NoReturn
 
 import torch
 import torch.distributed as dist
@@ -31,7 +32,15 @@ from sslcourse.methods.method import Method
 from sslcourse.nets.world import with_global_batch_norm
 from sslcourse.progress import progress
 from sslcourse.recipes import Recipe
-from sslcourse.runs import RUN_FILES, Run, build, read_history, refuse_differences, refuse_unwritable
+from sslcourse.runs import (
+    Run,
+    build,
+    is_whole,
+    read_history,
+    refuse_differences,
+    refuse_half,
+    refuse_unwritable,
+)
 
 PRECISIONS = {"32": "32-true", "64": "64-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 SAVE_SECONDS = 300.0  # long epochs are also saved this often
@@ -196,7 +205,7 @@ class Loop:
                 self.save()
                 saved = now
         bar.close()
-        self.look()
+        self.check()
         self.seconds += time.perf_counter() - start
 
     def one_step(self, batches: Iterator) -> None:
@@ -228,7 +237,7 @@ class Loop:
 
     def learning_rate(self, base: float) -> float:
         total, warm = self.steps * self.recipe.epochs, round(self.steps * self.recipe.warmup)
-        if warm >= total:
+        if total - warm < 2:  # nothing to anneal: the cosine would begin where it ends, at 0
             return base
         return cosine_warmup_schedule(self.step, total, base, 0.0, warm, base / (warm + 1), base)
 
@@ -237,16 +246,22 @@ class Loop:
         first = self.step - len(self.pending) // self.recipe.accumulate
         for i, logged in enumerate(self.pending):
             values = {name: float(value) for name, value in logged.items()}
-            if not torch.isfinite(torch.tensor(values["loss"])):
-                saved = self.out is not None and (self.out / "state.safetensors").exists()
-                kept = f"; {self.out} keeps the last good checkpoint" if saved else ""
-                step = first + i // self.recipe.accumulate
-                raise Diverged(
-                    f"the loss is {values['loss']} at step {step}{kept}; lower the learning rate or set clip in the recipe"
-                )
+            if not math.isfinite(values["loss"]):
+                self.stop(f"the loss is {values['loss']} at step {first + i // self.recipe.accumulate}")
             for name, value in values.items():
                 self.sums[name] = self.sums.get(name, 0.0) + value / self.recipe.accumulate
         self.pending.clear()
+
+    def check(self) -> None:
+        """`look`, and the weights: a finite loss may have made them infinite."""
+        self.look()
+        if not checkpoint.all_finite(self.method.state_dict().values()):
+            self.stop(f"a weight is not finite after step {self.step - 1}")
+
+    def stop(self, why: str) -> NoReturn:
+        saved = self.out is not None and (self.out / "state.safetensors").exists()
+        kept = f"; {self.out} keeps the last good checkpoint" if saved else ""
+        raise Diverged(f"{why}{kept}; lower the learning rate or set clip in the recipe")
 
     def end_epoch(self, on_epoch: Callable[[Run], dict] | None, run: Run) -> None:
         means = {name: total / self.steps for name, total in self.sums.items()}
@@ -293,7 +308,7 @@ class Loop:
         """The run's files, and `state.safetensors`, which alone resumes. Process 0 writes; all must call."""
         if self.out is None:
             return
-        self.look()
+        self.check()
         device = self.fabric.device
         state, others = checkpoint.random_state(device)
         states, all_others = [state], [others]
@@ -311,20 +326,22 @@ class Loop:
                 "order": f"data_order(n, seed={self.seed}, epoch={self.step // self.steps})", "config": self.run.config,
                 "scaler": scaler.state_dict() if scaler is not None else None, "history": self.history,
             }  # fmt: skip
-            self.run.save(self.out)
-            try:
-                checkpoint.write_tensors(self.out / "state.safetensors", tensors, metadata)
-            except OSError as error:
-                raise UserError(
-                    f"cannot save to {self.out}: {error.strerror or error}; the last good checkpoint is intact"
-                ) from error
+            # last, so that a kill between two names leaves an older state, and what it has trained is done again
+            self.run.save(self.out, {"state.safetensors": checkpoint.tensor_writer(tensors, metadata)})
         self.fabric.barrier()
 
     def resume(self) -> bool:
         """Take up what `out` holds. A different configuration is refused by name."""
-        if self.out is None or not (self.out / "state.safetensors").exists():
+        if self.out is None:
             return False
-        tensors, saved = checkpoint.read_tensors(self.out / "state.safetensors")
+        path = self.out / "state.safetensors"
+        if not path.exists():
+            refuse_half(self.out)
+            return False
+        advice = "choose another --out, or train over it with --fresh"
+        tensors, saved = checkpoint.read_tensors(path, advice)
+        if missing := {"config", "step", "sums", "seconds", "numbers", "random", "scaler"} - saved.keys():
+            raise UserError(f"{path} cannot be read (it lacks {sorted(missing)[0]!r}); {advice}")
         refuse_differences(saved["config"], json.loads(json.dumps(self.run.config)), self.out)
         device, rank = self.fabric.device, self.fabric.global_rank
         model = {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}
@@ -430,7 +447,7 @@ def pretrain(
         if out is not None and fabric.global_rank == 0:
             if unfinished:
                 refuse_unwritable(out)
-            elif not all((out / name).exists() for name in RUN_FILES):
+            elif not is_whole(out, json.loads(json.dumps(run.config))):
                 run.save(out)  # the state alone tells them all
         if not resumed:
             method.prepare(data)

@@ -259,7 +259,7 @@ def test_ctrl_c_in_mid_epoch_saves_and_resumes_exactly(tiny_data, tmp_path):
             out=tmp_path,
             device="cpu",
         )
-    assert checkpoint.read_tensors(tmp_path / "state.safetensors")[1]["step"] == 5
+    assert checkpoint.read_tensors(tmp_path / "state.safetensors", "")[1]["step"] == 5
     second = stub()
     second.__class__.__name__ = "Stub"
     config = json.loads((tmp_path / "config.json").read_text())
@@ -298,12 +298,32 @@ def test_another_configuration_is_refused_by_name(tiny_data, tmp_path):
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint(tiny_data, tmp_path):
     with pytest.raises(Diverged, match="nan at step 7"):
         pretrain(stub(fail_at=8), tiny_data, recipe=SMALL, out=tmp_path, device="cpu")
-    tensors, metadata = checkpoint.read_tensors(tmp_path / "state.safetensors")
+    tensors, metadata = checkpoint.read_tensors(tmp_path / "state.safetensors", "")
     assert metadata["step"] == 6
     assert all(torch.isfinite(t.float()).all() for t in tensors.values())
     with pytest.raises(Diverged) as caught:
         pretrain(stub(fail_at=1), tiny_data, recipe=SMALL, out=tmp_path / "new", device="cpu")
     assert "keeps" not in str(caught.value)  # nothing was saved
+
+
+def test_a_step_that_ruins_the_weights_is_not_saved(tiny_data, tmp_path):
+    class Ruined(Stub):
+        def after_step(self):
+            if len(self.seen) == 6:  # the last of an epoch: no loss comes after it
+                self.head.weight[0, 0] = math.inf
+
+    torch.manual_seed(0)
+    method = Ruined(nets.encoder("small", 16, width=4))
+    with pytest.raises(Diverged, match=r"a weight is not finite after step 5; .* keeps the last good"):
+        pretrain(method, tiny_data, recipe=SMALL, out=tmp_path, device="cpu", on_epoch=lambda run: {})
+    tensors, metadata = checkpoint.read_tensors(tmp_path / "state.safetensors", "")
+    assert metadata["step"] == 3 and checkpoint.all_finite(tensors.values())
+
+
+@pytest.mark.parametrize("warmup", [0.0, 1.0])
+def test_a_run_of_one_step_learns(tiny_data, warmup):
+    recipe = replace(SMALL, epochs=1, batch=96, warmup=warmup)
+    assert pretrain("rotnet", tiny_data, recipe=recipe, device="cpu").history[0]["lr"] == recipe.lr
 
 
 def test_a_folder_that_cannot_be_written_is_named_before_training(tiny_data, tmp_path):
@@ -343,17 +363,61 @@ def test_a_full_disk_is_one_line_and_harms_nothing(tiny_data, tmp_path, monkeypa
     pretrain("rotnet", tiny_data, recipe=replace(SMALL, epochs=1), out=tmp_path, device="cpu")
     before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
 
-    def full(*a, **k):
-        raise error
+    def full(tensors, path, metadata):
+        if path.name.startswith("state"):  # the last of the files, and the largest
+            raise error
+        save_file(tensors, path, metadata)
 
     monkeypatch.setattr(checkpoint, "save_file", full)
-    with pytest.raises(UserError, match=f"cannot save to {tmp_path}: No space left on device"):
-        pretrain(
-            "rotnet", tiny_data, recipe=replace(SMALL, epochs=1), out=tmp_path, device="cpu", resume=False
-        )
-    after = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
-    assert before.keys() == after.keys() and before["state.safetensors"] == after["state.safetensors"]
-    assert before["model.safetensors"] == after["model.safetensors"]
+    other = replace(SMALL, epochs=1, lr=0.1)
+    with pytest.raises(UserError, match=f"cannot save to {tmp_path}: No space left on device; what was"):
+        pretrain("rotnet", tiny_data, recipe=other, out=tmp_path, device="cpu", resume=False)
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
+
+
+def test_a_kill_between_two_files_of_a_fresh_run_leaves_the_other_run_whole(tiny_data, tmp_path, monkeypatch):
+    recipe = replace(SMALL, epochs=1)
+    pretrain("rotnet", tiny_data, recipe=recipe, out=tmp_path, device="cpu")
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+
+    def killed(beside, path):
+        if path.name.startswith("state"):
+            raise KeyboardInterrupt
+        os.rename(beside, path)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(os, "replace", killed)
+        pretrain("simclr", tiny_data, recipe=recipe, out=tmp_path, device="cpu", resume=False)
+    assert json.loads((tmp_path / "config.json").read_text())["method"] == "simclr"
+    pretrain("rotnet", tiny_data, recipe=recipe, out=tmp_path, device="cpu")
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+def test_a_run_without_its_state_is_overwritten_only_when_asked(tiny_data, tmp_path, name):
+    recipe = replace(SMALL, epochs=1)
+    pretrain("rotnet", tiny_data, recipe=recipe, out=tmp_path, device="cpu")
+    for path in tmp_path.iterdir():
+        if path.name != name:
+            path.unlink()
+    before = (tmp_path / name).read_bytes()
+    with pytest.raises(UserError, match=f"holds {name} and no state.*--fresh"):
+        pretrain("rotnet", tiny_data, recipe=recipe, out=tmp_path, device="cpu")
+    assert (tmp_path / name).read_bytes() == before and len(list(tmp_path.iterdir())) == 1
+    pretrain("rotnet", tiny_data, recipe=recipe, out=tmp_path, device="cpu", resume=False)
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_a_file_is_written_through_a_link_and_never_over_a_device(tmp_path):
+    (tmp_path / "far").mkdir()
+    (tmp_path / "near").symlink_to(tmp_path / "far" / "file")
+    checkpoint.write_atomically({tmp_path / "near": checkpoint.text_writer("new")})
+    assert (tmp_path / "near").is_symlink() and (tmp_path / "far" / "file").read_text() == "new"
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path / "far"):
+        with pytest.raises(OSError, match=f"{path} is not a file"):
+            checkpoint.write_atomically({path: checkpoint.text_writer("new")})
+    assert (tmp_path / "pipe").is_fifo()
 
 
 KILLED = """
@@ -475,7 +539,8 @@ def test_bad_input_is_one_clear_line(tiny_data, arguments, message):
 def test_loading_what_is_not_a_run(tmp_path):
     with pytest.raises(UserError, match="is not a run"):
         sc.Run.load(tmp_path)
-    for text in ("{", "[]", "null", "{}"):
+    whole = {"method": "rotnet", "arguments": {}, "encoder": {}, "data": "tiny", "size": 16}
+    for text in ("{", "[]", "null", "{}", json.dumps({**whole, "data": 3})):
         (tmp_path / "config.json").write_text(text)
         with pytest.raises(UserError, match=r"config.json cannot be read"):
             sc.Run.load(tmp_path)
@@ -494,9 +559,36 @@ def test_files_that_do_not_fit_a_run_are_named(tiny_data, tmp_path):
         file.write('{"epoch": ')
     with pytest.raises(UserError, match=r"history.jsonl cannot be read"):
         sc.Run.load(tmp_path)
-    save_file({"weights": torch.zeros(3)}, tmp_path / "state.safetensors")
-    with pytest.raises(UserError, match=r"state.safetensors cannot be read"):
-        pretrain("rotnet", tiny_data, recipe=replace(SMALL, epochs=1), out=tmp_path, device="cpu")
+    for metadata in (None, {"json": "{}"}):
+        save_file({"weights": torch.zeros(3)}, tmp_path / "state.safetensors", metadata)
+        with pytest.raises(UserError, match=r"state.safetensors cannot be read.*--fresh"):
+            pretrain("rotnet", tiny_data, recipe=replace(SMALL, epochs=1), out=tmp_path, device="cpu")
+
+
+def test_the_advice_on_a_damaged_file_mends_the_run(tiny_data, tmp_path):
+    def give_the_same():
+        return pretrain("rotnet", tiny_data, recipe=replace(SMALL, epochs=1), out=tmp_path, device="cpu")
+
+    give_the_same()
+    whole = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+    for name, advice in {
+        "config.json": "; give the same pretrain again",
+        "model.safetensors": "; delete it and give the same pretrain again",
+        "history.jsonl": "; delete it, the run works without",
+    }.items():
+        (tmp_path / name).write_bytes(whole[name][:40])
+        with pytest.raises(UserError, match=f"{name} cannot be read.*{advice}"):
+            Run.load(tmp_path)
+        if "delete" in advice:
+            (tmp_path / name).unlink()
+        if "again" in advice:
+            give_the_same()
+            assert (tmp_path / name).read_bytes() == whole[name]
+        Run.load(tmp_path)
+    (tmp_path / "state.safetensors").unlink()
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    with pytest.raises(UserError, match="pretrain again with --fresh"):
+        Run.load(tmp_path)
 
 
 def test_a_truncated_state_is_named(tiny_data, tmp_path):
