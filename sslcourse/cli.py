@@ -77,6 +77,11 @@ def pretrain(a) -> tuple[dict, str]:
         raise UserError(f"no method {a.method!r}; choose {', '.join(METHODS)}")
     recipe = recipes.recipe(a.method, a.data, a.profile)
     if a.encoder:
+        name, dot, _ = a.encoder.partition(".")
+        if dot and name.startswith("timm:"):
+            raise UserError(
+                f"{a.encoder} names trained weights, and pretrain starts from random ones: use {name}"
+            )
         recipe = replace(recipe, encoder=a.encoder, encoder_arguments={})
     changed = {name: getattr(a, name) for name in ("batch", "lr") if getattr(a, name) is not None}
     run = train.pretrain(
@@ -127,7 +132,8 @@ def embed(a) -> tuple[dict, str]:
         a.size = run.config["size"]
     if a.data.startswith("folder:"):
         path = a.data.removeprefix("folder:")
-        parts = [load_images(path, size=a.size, device=pick_device(a.device), skip_corrupt=a.skip_corrupt)]
+        images = load_images(path, size=a.size, device=pick_device(a.device), skip_corrupt=a.skip_corrupt)
+        parts = [images[: a.limit]]
     else:
         data = load(a)
         parts = [data.train, data.val, data.test]
@@ -231,8 +237,8 @@ def seed(text: str) -> int:
 
 def rate(text: str) -> float:
     value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    if not 0 < value <= 1e6:
+        raise argparse.ArgumentTypeError(f"{text} is not a learning rate, above 0 and at most a million")
     return value
 
 
@@ -338,6 +344,8 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         with contextlib.redirect_stdout(sys.stderr if a.json else sys.stdout):
             document, text = a.function(a)
+        if int(os.environ.get("RANK", 0)) == 0 and (a.json or text):
+            print(json.dumps(document, indent=1) if a.json else text, flush=True)
     except UserError as error:
         sys.exit(_complain(error, 2))
     except Diverged as error:
@@ -345,14 +353,13 @@ def main(arguments: list[str] | None = None) -> None:
     except KeyboardInterrupt:
         print(f"\nsslcourse: stopped{_how_to_go_on(a)}", file=sys.stderr)
         sys.exit(130)
-    except BrokenPipeError:
+    except BrokenPipeError:  # the reader has gone; nothing more is said, also not by Python as it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except Exception as error:
         if os.environ.get("SSLCOURSE_DEBUG"):
             raise
         sys.exit(_complain(f"{type(error).__name__}: {error} (set SSLCOURSE_DEBUG=1 for the traceback)", 1))
-    if int(os.environ.get("RANK", 0)) == 0 and (a.json or text):
-        print(json.dumps(document, indent=1) if a.json else text)
 
 
 def _how_to_go_on(a) -> str:

@@ -59,8 +59,12 @@ def draw(rows: list[dict], build: Path) -> Path:
         axis.plot(values, [y] * len(values), "k.", markersize=4)
     axis.set(yticks=range(len(groups)), yticklabels=groups, xlim=(0, 1), xlabel="score")
     axis.invert_yaxis()
-    build.mkdir(parents=True, exist_ok=True)
     path = build / "report.png"
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
+    try:
+        build.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, dpi=120)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}; choose another --build") from error
+    finally:
+        plt.close(figure)
     return path

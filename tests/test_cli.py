@@ -1,6 +1,7 @@
 """The command as a user meets it: what it prints, where, and its exit status."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image
 
 from sslcourse import cli
+from sslcourse.errors import UserError
 from sslcourse.methods import METHODS
 from tests.conftest import planted
 
@@ -122,6 +124,22 @@ def test_embed_writes_features_paths_and_labels(folder, run_folder, tmp_path, ca
     assert arrays["features"].shape[0] == len(arrays["paths"]) == len(arrays["labels"]) == 120
     for path, label in zip(arrays["paths"], arrays["labels"], strict=True):
         assert arrays["classes"][label] in path
+    few = ["embed", run_folder, "--data", f"folder:{folder}", "--out", out, "--limit", 7, "--device", "cpu"]
+    cli.main([str(a) for a in few])
+    assert np.load(out)["paths"].tolist() == arrays["paths"][:7].tolist()
+
+
+def test_a_reader_that_goes_away_is_no_error(tmp_path):
+    """Python would complain of the broken pipe as it ends."""
+    read, write = os.pipe()
+    os.close(read)
+    code = "from sslcourse import cli; cli.main(['methods'])"
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    told = subprocess.run(
+        [sys.executable, "-c", code], env=env, stdout=write, stderr=subprocess.PIPE, check=False
+    )
+    os.close(write)
+    assert told.returncode == 1 and told.stderr == b""
 
 
 def test_mistakes_are_one_line_and_status_two(folder, run_folder, tmp_path, capsys):
@@ -156,6 +174,8 @@ def test_mistakes_are_one_line_and_status_two(folder, run_folder, tmp_path, caps
     [
         ("--lr", "nan"),
         ("--lr", "-1"),
+        ("--lr", "1e38"),
+        ("--encoder", "timm:resnet10t.c3_in1k"),
         ("--seed", "-1"),
         ("--seed", "9" * 20),
         ("--out", ""),
@@ -251,3 +271,8 @@ def test_report_reads_records(tmp_path):
     rows, text = report(tmp_path / "build", results=tmp_path)
     assert len(rows) == 1 and rows[0]["record"] == "a" and "0.700" in text
     assert (tmp_path / "build/report.png").stat().st_size > 1000
+    (tmp_path / "file").touch()
+    with pytest.raises(
+        UserError, match=r"cannot write .*report.png: Not a directory; choose another --build"
+    ):
+        report(tmp_path / "file" / "build", results=tmp_path)

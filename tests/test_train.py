@@ -344,13 +344,12 @@ def test_the_state_alone_brings_back_a_finished_run(tiny_data, tmp_path):
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == files
 
 
-def test_streamed_training_is_training_in_memory(tmp_path):
+@pytest.mark.parametrize("name", ["simclr", "exemplar"])
+def test_streamed_training_is_training_in_memory(tmp_path, name):
     for i, image in enumerate(planted(600, size=16, seed=1).images):  # more than two chunks: workers decode
         Image.fromarray(image.permute(1, 2, 0).numpy()).save(tmp_path / f"{i:03}.png")  # -> (H, W, 3)
     memory, streamed = (
-        pretrain(
-            "simclr", load_folder(tmp_path, stream=stream), recipe=replace(SMALL, epochs=2), device="cpu"
-        )
+        pretrain(name, load_folder(tmp_path, stream=stream), recipe=replace(SMALL, epochs=2), device="cpu")
         for stream in (False, True)
     )
     assert_same(weights(memory.method), weights(streamed.method))

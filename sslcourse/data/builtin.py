@@ -57,7 +57,7 @@ def load_photos(*, size: int | None = None, limit: int | None = None) -> Data:
     """`photos`: square crops of `size` (64) pixels, not resized; the label says of which photograph.
 
     Each photograph is cut into 4 x 6 blocks of 106 px; a block belongs to one split and crops stay in their
-    block, so no pixel is in two splits. factors: "x", "y" (N,), the crop's corner in the photograph, pixels.
+    block, so no pixel is in two splits. factors: "x", "y" (N,), the crop's corner in the photograph, float32 pixels.
     """
     size = size or 64
     if size > BLOCK:
@@ -79,5 +79,5 @@ def load_photos(*, size: int | None = None, limit: int | None = None) -> Data:
         x = block % columns * BLOCK + (draw[:, 1] * (BLOCK - size + 1)).long()
         y = block // columns * BLOCK + (draw[:, 2] * (BLOCK - size + 1)).long()
         images = windows[labels, :, y, x].contiguous()  # (N, 3, size, size)
-        sets[split] = ImageSet(images, labels, PHOTOGRAPHS, factors={"x": x, "y": y})
+        sets[split] = ImageSet(images, labels, PHOTOGRAPHS, factors={"x": x.float(), "y": y.float()})
     return Data("photos", **sets)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from sslcourse.data.images import Data
 from sslcourse.errors import UserError
-from sslcourse.evaluate.factors import factors
+from sslcourse.evaluate.factors import chosen, factors
 from sslcourse.evaluate.features import extract, remember
 from sslcourse.evaluate.finetune import finetune
 from sslcourse.evaluate.health import alignment, effective_rank, feature_std, health, uniformity
@@ -15,7 +15,7 @@ from sslcourse.evaluate.linear import linear
 from sslcourse.evaluate.logistic import fit_logistic, standardise
 from sslcourse.evaluate.lowshot import lowshot, subset
 from sslcourse.evaluate.propagation import propagate, propagation
-from sslcourse.evaluate.score import Score
+from sslcourse.evaluate.score import Score, labelled
 from sslcourse.evaluate.semisupervised import BASELINES, semisupervised
 
 __all__ = [
@@ -47,6 +47,8 @@ def run_protocols(
     unknown = [name for name in names if name not in PROTOCOLS]
     if unknown:
         raise UserError(f"protocol {unknown[0]!r} is unknown: use {', '.join(PROTOCOLS)}")
+    for name in names:  # before the first score, for it may take long
+        chosen(data) if name == "factors" else labelled(data, name)
     scores: list[Score] = []
     with remember(encoder):
         for name in names:

@@ -30,6 +30,18 @@ def readable(images: ImageSet) -> list[str]:
     ]
 
 
+def chosen(data: Data, names: Sequence[str] | None = None) -> list[str]:
+    """The names of the factors to read out (default: `readable`), or one line on why that cannot be."""
+    known = readable(data.train)
+    names = known if names is None else list(names)
+    missing = [name for name in names if name not in data.train.factors]
+    if missing or not names:
+        what = f"no factor {missing[0]!r}" if missing else "no factors"
+        have = ", ".join(known) or "a toybox world, whose factors are known"
+        raise UserError(f"factors on {data.name!r}: it has {what}; use {have}")
+    return names
+
+
 def target(images: ImageSet, name: str) -> tuple[Tensor, Tensor]:
     """What is regressed, (M, T) float32 (classes: (M,) int64), and the rows (M,) that have it.
 
@@ -86,14 +98,7 @@ def factors(
     Continuous factors: R^2 of ridge regression on the test images, cut to [0, 1], for circular ones of cosine
     and sine. Whole numbers: accuracy of logistic regression. The regularisation is chosen on `.val`.
     """
-    device = pick_device(device)
-    known = readable(data.train)
-    names = known if names is None else list(names)
-    missing = [name for name in names if name not in data.train.factors]
-    if missing or not names:
-        what = f"no factor {missing[0]!r}" if missing else "no factors"
-        have = ", ".join(known) or "a toybox world, whose factors are known"
-        raise UserError(f"factors on {data.name!r}: it has {what}; use {have}")
+    device, names = pick_device(device), chosen(data, names)
     strengths = sorted(l2, reverse=True)
 
     def measure(net: Callable) -> list[Result]:

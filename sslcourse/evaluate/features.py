@@ -46,6 +46,10 @@ def extract(
             if features is None:
                 features = out.new_empty((len(images), out.shape[1]), dtype=torch.float32)
             features[rows] = out.float()
+    if not features.isfinite().all():
+        raise UserError(
+            "the encoder's features are not finite: its weights are damaged or its precision is too low; train it again"
+        )
     if kept is not None:
         kept[key] = (weakref.ref(images, lambda _: kept.pop(key, None)), features)
     return features

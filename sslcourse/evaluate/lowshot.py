@@ -58,12 +58,14 @@ def lowshot(
 ) -> list[Score]:
     """Top-1 of L2 logistic regression from few labels: one Score per number of shots and per fraction.
 
+    Where a class has fewer images than shots, all of them are used, and the metric says "up to".
     Each is the mean over `draws` subsets (`details`: every value, and their standard deviation). Nothing is
     chosen: the penalty is strength / n / 2 |W|^2 with MOCA's .1, on features standardised by all train images
     (that needs no labels) and divided by sqrt(D), so that their norm is about 1 as there.
     """
     device, classes = pick_device(device), labelled(data, "lowshot")
-    settings = [({"shots": s}, f"top-1 @ {s} per class") for s in shots]
+    smallest = min(n for n in data.train.labels.bincount().tolist() if n)
+    settings = [({"shots": s}, f"top-1 @ {'up to ' * (s > smallest)}{s} per class") for s in shots]
     settings += [({"fraction": f}, f"top-1 @ {100 * f:g}%") for f in fractions]
     labels, right = data.train.labels.to(device), data.test.labels
 

@@ -16,6 +16,10 @@ class Timm(Encoder):
     Where timm's own feature is of another width than the last map (MobileNetV3, VGG), the feature is that map's mean.
     """
 
+    only: int | None = (
+        None  # the one size it takes, in pixels: that of most transformers, of no convolutional net
+    )
+
     def __init__(self, name: str, size: int = 224, pretrained: bool = False, **arguments):
         if not timm.is_model(name.split(".")[0]):
             close = ", ".join(timm.list_models(f"*{name[:6]}*")[:5]) or "see timm.list_models()"
@@ -31,10 +35,19 @@ class Timm(Encoder):
                 if self.tokens(blank).shape[2] != self.dim:
                     raise ValueError("its last map is neither (B, D, h, w) nor (B, T, D)")
             self.train()
+            if getattr(getattr(net, "patch_embed", None), "strict_img_size", False):
+                self.only = size
         except (AssertionError, AttributeError, IndexError, RuntimeError, ValueError) as error:
             raise UserError(
                 f"timm:{name} does not take images of {size} px ({error}): give --size, such as 224, or another encoder"
             ) from error
+
+    def normalise(self, images: Tensor) -> Tensor:
+        if self.only is not None and images.shape[2:] != (self.only, self.only):
+            raise UserError(
+                f"this encoder takes images of {self.only} px and got {images.shape[3]}: give --size {self.only}"
+            )
+        return super().normalise(images)
 
     def final_map(self, images: Tensor) -> Tensor:
         return self.net.forward_features(self.normalise(images))

@@ -101,12 +101,11 @@ def bend_saturation_and_value(images: Tensor, power: Tensor, factor: Tensor, off
 
 
 def principal_colours(images: Tensor) -> list[list[float]]:
-    """Mean and principal axes of all pixels: images (N, 3, H, W) uint8 -> four rows of three, the widest axis first.
+    """Mean and principal axes of all pixels: images (N, 3, H, W) in 0..255 -> four rows of three, the widest first.
 
-    At most 2,000 images, evenly spread. The sums are whole numbers, so that every device gives the same digits.
+    The sums are whole numbers, so that every device gives the same digits.
     """
-    sample = images[:: math.ceil(len(images) / 2000)].long()
-    pixels = sample.transpose(0, 1).flatten(1)  # (N, 3, H, W) -> (3, N * H * W)
+    pixels = images.long().transpose(0, 1).flatten(1)  # (N, 3, H, W) -> (3, N * H * W)
     first, second = pixels.sum(1), (pixels[:, None] * pixels).sum(2)
     mean, second = (total.cpu().double() / pixels.shape[1] for total in (first, second))
     axes = torch.linalg.eigh(second - torch.outer(mean, mean)).eigenvectors.T.flip(

@@ -312,7 +312,9 @@ def test_photos_split_by_region():
     seen = torch.zeros(3, 2, 427, 640, dtype=torch.bool)
     for number, part in enumerate((data.train, data.val, data.test)):
         assert part.labels.bincount().tolist() == [len(part) // 2] * 2
-        rows = zip(part.images, part.labels.tolist(), part.factors["x"], part.factors["y"], strict=True)
+        x, y = (part.factors[name].long() for name in "xy")
+        assert part.factors["x"].is_floating_point()  # a place, not a class
+        rows = zip(part.images, part.labels.tolist(), x, y, strict=True)
         for image, photo, x, y in rows:
             assert torch.equal(image, photographs[photo][:, y : y + 64, x : x + 64])
             seen[number, photo, y : y + 64, x : x + 64] = True

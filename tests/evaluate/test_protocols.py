@@ -1,6 +1,7 @@
 """Extraction, the probes, low-shot, fine-tuning, factors, and their errors."""
 
 import copy
+import math
 from dataclasses import replace
 
 import pytest
@@ -10,6 +11,7 @@ from torch import nn
 from sslcourse.data.images import Data, ImageSet
 from sslcourse.errors import UserError
 from sslcourse.evaluate import (
+    PROTOCOLS,
     extract,
     factors,
     finetune,
@@ -173,6 +175,13 @@ def test_lowshot(tiny_data):
         assert len(score.details["values"]) == 3 and 0 <= score.details["std"] < 0.5
         assert score.value == pytest.approx(sum(score.details["values"]) / 3)
     assert scores[1].value > 0.9
+    rows = torch.cat([(tiny_data.train.labels == c).nonzero()[: 2 + 10 * c, 0] for c in range(4)])
+    few = replace(tiny_data, train=tiny_data.train[rows])  # 2 images of the first class
+    scores = lowshot(nn.Flatten(), few, shots=(2, 5), fractions=(), draws=1, device="cpu")
+    assert [(s.metric, s.n_train) for s in scores] == [
+        ("top-1 @ 2 per class", 8),
+        ("top-1 @ up to 5 per class", 17),
+    ]
 
 
 def test_finetune_learns_and_leaves_the_encoder(tiny_data):
@@ -269,6 +278,23 @@ def test_run_protocols_and_rows(tiny_data):
     assert float(scores[0]) == scores[0].value
     with pytest.raises(UserError, match="'clustering' is unknown"):
         run_protocols(net, tiny_data, ["clustering"])
+
+
+def test_protocols_that_cannot_be_used_are_named_before_the_first_is_run(tiny_data, monkeypatch):
+    monkeypatch.setitem(PROTOCOLS, "knn", lambda *_, **__: pytest.fail("knn ran"))
+    with pytest.raises(UserError, match="factors on 'tiny'"):
+        run_protocols(nn.Flatten(), tiny_data, ["knn", "factors"], device="cpu")
+    unlabelled = replace(tiny_data, val=replace(tiny_data.val, labels=None))
+    with pytest.raises(UserError, match="knn on 'tiny': its val part has no labels"):
+        run_protocols(nn.Flatten(), unlabelled, ["knn"], device="cpu")
+
+
+def test_features_that_are_not_finite_are_refused(tiny_data):
+    net = build("small", 16, width=4)
+    with torch.no_grad():
+        net.stem[0].weight[0, 0, 0, 0] = math.inf
+    with pytest.raises(UserError, match="features are not finite"):
+        knn(net, tiny_data, device="cpu")
 
 
 @pytest.mark.parametrize("protocol", [knn, linear, lowshot, finetune])

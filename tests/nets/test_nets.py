@@ -138,6 +138,13 @@ def test_timm_encoders_fit_their_dim_or_say_that_they_do_not_fit():
     assert "give --size" in str(caught.value)
 
 
+def test_a_timm_transformer_says_which_size_it_takes():
+    with pytest.raises(UserError, match="takes images of 32 px and got 64: give --size 32"):
+        nets.encoder("timm:vit_tiny_patch16_224", 32, depth=1)(torch.rand(2, 3, 64, 64))
+    net = nets.encoder("timm:resnet10t", 32).eval()
+    assert net(torch.rand(2, 3, 64, 64)).shape == (2, net.dim)
+
+
 def test_activation_maps_show_where_the_net_responds():
     net = nets.encoder("small", 32, width=4, blocks=(1,))
     images = torch.zeros(1, 3, 32, 32)
