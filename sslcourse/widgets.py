@@ -117,7 +117,12 @@ def rotation_belief(run, image: Tensor, angle: float = 0.0, caption: str = "") -
     truth = angle % 360 / 90  # in bars; between two of them where no answer is right
     right.axvline(truth if truth <= 3.5 else truth - 4, color=BLACK, linewidth=1.4, linestyle=(0, (2, 2)))
     for i, p in enumerate(belief.tolist()):
-        right.text(i, p + 0.02, f"{p:.2f}", ha="center", fontsize=9)
+        ground = {
+            "facecolor": "white",
+            "edgecolor": "none",
+            "pad": 1,
+        }  # hides the dashed line behind the number
+        right.text(i, p + 0.03, f"{p:.2f}", ha="center", fontsize=9, bbox=ground)
     right.set_ylim(0, 1.12)
     right.set_ylabel("belief")
     right.set_xlabel("turn (dashed: the truth; orange: the strongest belief)")
