@@ -212,9 +212,9 @@ GPU = {
     "amdim": Recipe(
         "resnet18", epochs=200, batch=256, optimizer="adamw", lr=2e-4, weight_decay=1e-4, warmup=5,
     ),
-    "simclr": Recipe(  # the authors' for CIFAR-10: LARS, 1.0 for every 256 images, cosine
-        "resnet18", epochs=200, batch=512, optimizer="lars", lr=2.0, weight_decay=1e-4, warmup=10,
-    ),
+    # Lightly's for CIFAR-10. The authors' (LARS, 1.0 for every 256 images) is made for 1,000 epochs: in 50 epochs of
+    # 20,000 images the small network had with it k-NN 0.485 on val, with this 0.524 (random 0.286), seed 0.
+    "simclr": Recipe("resnet18", epochs=200, batch=512, lr=0.24, weight_decay=5e-4, warmup=0),
     "pirl": Recipe(
         "resnet18", epochs=200, batch=256, optimizer="adamw", lr=1e-3, weight_decay=0.01, warmup=5,
         arguments={"negatives": 4096},
