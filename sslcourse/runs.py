@@ -53,6 +53,10 @@ class Run:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             checkpoint.write_atomically({folder / name: write for name, write in writers.items()})
+        except FileNotFoundError as error:
+            raise UserError(
+                f"cannot save to {folder}: {error.filename} vanished as it was written; does another process train there?"
+            ) from error
         except OSError as error:
             raise UserError(
                 f"cannot save to {folder}: {error.strerror or error}; what was saved before is intact"

@@ -392,6 +392,16 @@ def test_a_kill_between_two_files_of_a_fresh_run_leaves_the_other_run_whole(tiny
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
 
 
+def test_two_writers_of_one_run_are_told_of_each_other(tiny_data, tmp_path, monkeypatch):
+    def taken(tensors, path, metadata):
+        save_file(tensors, path, metadata)
+        path.unlink()  # the other has renamed it
+
+    monkeypatch.setattr(checkpoint, "save_file", taken)
+    with pytest.raises(UserError, match=r"model.safetensors.part vanished.*another process"):
+        pretrain("rotnet", tiny_data, recipe=SMALL, out=tmp_path, device="cpu")
+
+
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
 def test_a_run_without_its_state_is_overwritten_only_when_asked(tiny_data, tmp_path, name):
     recipe = replace(SMALL, epochs=1)
