@@ -255,7 +255,7 @@ class Loop:
     def check(self) -> None:
         """`look`, and the weights: a finite loss may have made them infinite."""
         self.look()
-        if not checkpoint.all_finite(self.method.state_dict().values()):
+        if not checkpoint.all_finite(self.method.parameters()):
             self.stop(f"a weight is not finite after step {self.step - 1}")
 
     def stop(self, why: str) -> NoReturn:

@@ -16,9 +16,7 @@ class Timm(Encoder):
     Where timm's own feature is of another width than the last map (MobileNetV3, VGG), the feature is that map's mean.
     """
 
-    only: int | None = (
-        None  # the one size it takes, in pixels: that of most transformers, of no convolutional net
-    )
+    only: int | None = None  # pixels: the one size it takes, if only one, as most transformers
 
     def __init__(self, name: str, size: int = 224, pretrained: bool = False, **arguments):
         if not timm.is_model(name.split(".")[0]):
