@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import atexit
 import json
 import math
-import os
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -18,14 +16,13 @@ import torch
 import torch.distributed as dist
 from lightly.utils.scheduler import cosine_warmup_schedule
 from lightning_fabric import Fabric
-from lightning_fabric.plugins import MixedPrecision
-from lightning_fabric.strategies import DDPStrategy
 from timm.optim import Lars
 from torch import Tensor
 
 from sslcourse import checkpoint, recipes
 from sslcourse.data.images import Data, ImageSet, pick_device
 from sslcourse.errors import Diverged, UserError
+from sslcourse.fabric import make_fabric
 from sslcourse.memory import keep_freed_memory
 from sslcourse.methods import METHODS
 from sslcourse.methods.method import Method
@@ -42,7 +39,6 @@ from sslcourse.runs import (
     refuse_unwritable,
 )
 
-PRECISIONS = {"32": "32-true", "64": "64-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 SAVE_SECONDS = 300.0  # long epochs are also saved this often
 
 
@@ -62,48 +58,6 @@ def make_optimizer(method: Method, recipe: Recipe) -> torch.optim.Optimizer:
         # timm's, for lightly's asks the device for two norms of every weight, and a GPU would wait for each answer
         return Lars(groups, lr=recipe.lr, momentum=recipe.momentum)
     raise UserError(f"no optimiser {recipe.optimizer!r} in the recipe: choose sgd, adamw or lars")
-
-
-class Mixed(MixedPrecision):
-    """Mixed precision inside the networks alone.
-
-    Fabric's own would hand the images over in half precision, where views quantise colours and miscount pixels.
-    """
-
-    def convert_input(self, data):
-        return data
-
-
-def make_fabric(device: torch.device, precision: str) -> Fabric:
-    """Fabric for one device, or for the processes that torchrun started."""
-    if precision not in PRECISIONS:
-        raise UserError(f"precision {precision!r} is unknown: choose {', '.join(PRECISIONS)}")
-    if precision == "fp16" and device.type == "cpu":
-        raise UserError("precision fp16 needs a GPU; on a CPU use 32 or bf16")
-    world = int(os.environ.get("WORLD_SIZE", 1))
-    local = int(os.environ.get("LOCAL_WORLD_SIZE", world))
-    # Every process keeps the same buffers by itself, because every loss and norm sees the global batch.
-    strategy = DDPStrategy(broadcast_buffers=False, find_unused_parameters=True) if world > 1 else "auto"
-    devices = [device.index or 0] if world == 1 and device.type == "cuda" else local
-    name = PRECISIONS[precision]
-    how = {"plugins": Mixed(name, device.type)} if name.endswith("mixed") else {"precision": name}
-    fabric = Fabric(
-        accelerator=device.type,
-        strategy=strategy,
-        devices=devices,
-        num_nodes=max(world // local, 1),
-        **how,
-    )
-    fabric.launch()
-    if world > 1:
-        atexit.register(leave_group)
-    return fabric
-
-
-def leave_group() -> None:
-    """Before the interpreter ends: a process group that is still open may abort a process that is done."""
-    if dist.is_initialized():
-        dist.destroy_process_group()
 
 
 @contextmanager
@@ -127,14 +81,8 @@ class Loop:
     def __init__(
         self, method: Method, data: Data, recipe: Recipe, out: Path | None, seed: int, fabric: Fabric
     ):
-        self.method, self.data, self.recipe, self.out, self.seed, self.fabric = (
-            method,
-            data,
-            recipe,
-            out,
-            seed,
-            fabric,
-        )
+        self.method, self.data, self.recipe = method, data, recipe
+        self.out, self.seed, self.fabric = out, seed, fabric
         n, world = len(data.train), fabric.world_size
         self.batch = min(recipe.batch, n) // (
             world * recipe.accumulate

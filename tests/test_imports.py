@@ -5,7 +5,13 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[1] / "sslcourse"
 ORDER = ["data", "views", "nets", "methods", "train", "evaluate", "shortcuts", "tools"]
-LEVEL = {name: ORDER.index(name) for name in ORDER} | {"runs": 4, "checkpoint": 0, "memory": 0, "recipes": 0}
+LEVEL = {name: ORDER.index(name) for name in ORDER} | {
+    "runs": 4,
+    "fabric": 4,
+    "checkpoint": 0,
+    "memory": 0,
+    "recipes": 0,
+}
 FREE = {"errors", "progress", "__init__"}  # below everything
 
 
