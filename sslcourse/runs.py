@@ -158,7 +158,8 @@ def build_saved(config: dict, folder: Path) -> Method:
             f"{folder} was made by {config['method']!r}, which sslcourse cannot build: pass Run.load(..., method=yours)"
         )
     try:
-        return METHODS[config["method"]](nets.encoder(**config["encoder"]), **config["arguments"])
+        encoder = nets.encoder(**nets.untrained(config["encoder"]))  # its weights come from the run
+        return METHODS[config["method"]](encoder, **config["arguments"])
     except TypeError as error:
         raise UserError(
             f"{folder / 'config.json'} does not fit {config['method']}: {error}; was it made by another version?"

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import timm
 import torch
 from lightly.utils.lars import LARS
 from PIL import Image
@@ -218,6 +219,20 @@ def test_a_saved_run_answers_as_before(tiny_data, tmp_path):
     assert (tmp_path / "copy/model.safetensors").read_bytes() == (
         tmp_path / "run/model.safetensors"
     ).read_bytes()
+
+
+def test_a_run_that_began_from_trained_weights_is_loaded_without_a_network(tiny_data, tmp_path, monkeypatch):
+    recipe = replace(SMALL, encoder="timm:resnet10t", encoder_arguments={}, epochs=1, steps_per_epoch=1)
+    run = pretrain("rotnet", tiny_data, recipe=recipe, out=tmp_path, device="cpu")
+    config = {**run.config, "encoder": {**run.config["encoder"], "pretrained": True}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    make = timm.create_model
+    monkeypatch.setattr(
+        timm,
+        "create_model",
+        lambda name, pretrained, **rest: (pretrained and pytest.fail()) or make(name, **rest),
+    )
+    assert_same(weights(Run.load(tmp_path, "cpu").method), weights(run.method))
 
 
 class Stop(Exception):

@@ -32,6 +32,7 @@ __all__ = [
     "frozen",
     "projection_head",
     "random_like",
+    "untrained",
 ]
 
 
@@ -67,7 +68,7 @@ def random_like(module: nn.Module, seed: int = 0) -> nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         if getattr(module, "spec", None):
-            return encoder(**_untrained(module.spec))
+            return encoder(**untrained(module.spec))
         fresh = copy.deepcopy(module)
         for child in fresh.modules():
             if hasattr(child, "reset_parameters"):
@@ -75,11 +76,11 @@ def random_like(module: nn.Module, seed: int = 0) -> nn.Module:
         return fresh
 
 
-def _untrained(spec):
+def untrained(spec):
     """A spec, and those inside it, with every `pretrained` False."""
     if isinstance(spec, dict):
-        return {name: name != "pretrained" and _untrained(value) for name, value in spec.items()}
-    return [_untrained(each) for each in spec] if isinstance(spec, list) else spec
+        return {name: name != "pretrained" and untrained(value) for name, value in spec.items()}
+    return [untrained(each) for each in spec] if isinstance(spec, list) else spec
 
 
 class Frozen(nn.Module):

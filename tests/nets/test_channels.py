@@ -61,7 +61,7 @@ def test_random_like_of_a_wrapped_encoder_is_the_wrapped_random_like():
 def test_random_like_fetches_no_weights_however_deep_the_encoder_lies():
     spec = {"name": "timm:resnet10t", "size": 32, "pretrained": True}
     inner = {"name": "channels", "size": 32, "channels": "L", "encoder": spec}
-    assert nets._untrained({"encoders": [inner]})["encoders"][0]["encoder"]["pretrained"] is False
+    assert nets.untrained({"encoders": [inner]})["encoders"][0]["encoder"]["pretrained"] is False
 
 
 def test_features_beside_each_other_are_those_of_the_parts():
