@@ -11,6 +11,7 @@ from sslcourse.errors import UserError
 from sslcourse.methods.method import Method, Paper
 from sslcourse.nets import Channels, Encoder
 from sslcourse.nets.dense import hypercolumns, widths
+from sslcourse.nets.precision import promoted
 from sslcourse.views import weak_view
 
 
@@ -33,7 +34,7 @@ def histograms(values: Tensor, bins: int, window: int, weights: Tensor | None = 
     `window` x `window` pixels, fewer at the border, count equally or by `weights` (B, H, W).
     """
     bin_of = (values * bins).long().clamp(0, bins - 1)
-    votes = F.one_hot(bin_of, bins).permute(0, 3, 1, 2).float()  # (B, H, W, bins) -> (B, bins, H, W)
+    votes = F.one_hot(bin_of, bins).permute(0, 3, 1, 2).to(values.dtype)  # (B, H, W, bins) -> (B, bins, H, W)
     votes = votes if weights is None else votes * weights[:, None]
     sums = F.avg_pool2d(votes, window, 1, window // 2)
     return sums / sums.sum(1, keepdim=True).clamp(min=1e-12)
@@ -103,7 +104,7 @@ class ColorProxy(Method):
 
         true_chroma = at(histograms(chroma, self.bins, self.window))
         true_hue = at(histograms(hue, self.bins, self.window, weights=chroma))
-        of_chroma, of_hue = (logits.float().log_softmax(2) for logits in self.predict(images, points))
+        of_chroma, of_hue = (promoted(logits).log_softmax(2) for logits in self.predict(images, points))
         kl_chroma = F.kl_div(of_chroma, true_chroma, reduction="none").sum(2).mean()
         kl_hue = (at(chroma[:, None])[..., 0] * F.kl_div(of_hue, true_hue, reduction="none").sum(2)).mean()
         return {

@@ -11,6 +11,8 @@ from sslcourse.methods.method import Method, Paper
 from sslcourse.nets import Channels, Encoder
 from sslcourse.nets.dense import DenseHead, resize
 from sslcourse.nets.gamut import Gamut, rebalancing
+from sslcourse.nets.precision import promoted
+from sslcourse.nets.world import global_mean
 from sslcourse.views import lab_to_rgb, rgb_to_lab, weak_view
 
 GREY = 5.0  # an image in which neither |a| nor |b| exceeds this anywhere has no colour to learn from (code)
@@ -92,11 +94,10 @@ class Colorization(Method):
             ab = self.colours(images)
             nearby, Z = self.gamut.soft_encode(ab, self.neighbours, self.sigma)  # (B, K, h, w) each
             coloured = (ab.abs() > GREY).flatten(1).any(1)[:, None, None]  # (B, 2, h, w) -> (B, 1, 1)
-            v = (self.w[nearby[:, 0]] if self.rebalance else torch.ones_like(Z[:, 0])) * coloured
-            counted = (coloured.sum() * Z[0, 0].numel()).clamp(min=1)
-        log_Zhat = self.predict(images).float().log_softmax(1)  # (B, Q, h, w)
+            v = self.w[nearby[:, 0]] if self.rebalance else torch.ones_like(Z[:, 0])  # (B, h, w)
+        log_Zhat = promoted(self.predict(images)).log_softmax(1)  # (B, Q, h, w)
         cross_entropy = -(Z * log_Zhat.gather(1, nearby)).sum(1)  # (B, h, w)
         return {
-            "loss": (v * cross_entropy).sum() / counted,
-            "cross_entropy": (coloured * cross_entropy).sum().detach() / counted,
+            "loss": global_mean(v * cross_entropy, coloured),
+            "cross_entropy": global_mean(cross_entropy.detach(), coloured),
         }

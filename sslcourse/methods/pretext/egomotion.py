@@ -11,6 +11,7 @@ from sslcourse.errors import UserError
 from sslcourse.methods.method import Method, Paper
 from sslcourse.nets import Encoder
 from sslcourse.nets.dense import map_shape
+from sslcourse.nets.precision import promoted
 
 CAMERA = ("camera_azimuth", "camera_elevation", "camera_distance")
 
@@ -102,7 +103,7 @@ class Egomotion(Method):
         y = self.classes(index, t[:, a], t[:, b]).flatten(0, 1)  # (B, P, 3) -> (B * P, 3)
         logits = self.logits(maps[:, a].flatten(0, 1), maps[:, b].flatten(0, 1))  # (B * P, 3, bins)
         off = (logits.argmax(2) - y).abs().float()
-        logits = logits.flatten(0, 1).float()  # (B * P, 3, bins) -> (B * P * 3, bins)
+        logits = promoted(logits.flatten(0, 1))  # (B * P, 3, bins) -> (B * P * 3, bins)
         loss = F.cross_entropy(logits, y.flatten())  # (B * P, 3) -> (B * P * 3,)
         return {"loss": loss, "accuracy": (off == 0).float().mean(), "bins_off": off.mean()}
 

@@ -13,6 +13,7 @@ from sslcourse.methods.method import Method, Paper
 from sslcourse.nets import Beside, Channels, Encoder
 from sslcourse.nets.dense import DenseHead
 from sslcourse.nets.gamut import Gamut
+from sslcourse.nets.precision import promoted
 from sslcourse.views import rgb_to_lab, weak_view
 
 TASKS = {  # what each part of the network sees -> what it must predict
@@ -113,5 +114,5 @@ class SplitBrain(Method):
     ) -> dict[str, Tensor]:
         images = self.view(images)
         targets, logits = self.targets(images), self.predict(images)
-        losses = {told: F.cross_entropy(x.float(), targets[told]) for told, x in logits.items()}
+        losses = {told: F.cross_entropy(promoted(x), targets[told]) for told, x in logits.items()}
         return {"loss": sum(losses.values()), **{told: loss.detach() for told, loss in losses.items()}}
