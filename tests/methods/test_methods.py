@@ -105,11 +105,12 @@ def test_runs_in_every_precision(name, own_data, precision, device):
     assert math.isfinite(run.history[-1]["loss"])
 
 
+MAKERS = {torch.zeros, torch.ones, torch.full, torch.empty, torch.arange, torch.linspace, torch.eye, torch.tensor,
+          torch.rand, torch.randn, torch.randint, torch.randperm}  # fmt: skip
+
+
 class Homeless(TorchFunctionMode):
     """Notes every tensor that is made without saying where it shall live."""
-
-    MAKERS = {torch.zeros, torch.ones, torch.full, torch.empty, torch.arange, torch.linspace, torch.eye, torch.tensor,
-              torch.rand, torch.randn, torch.randint, torch.randperm}  # fmt: skip
 
     def __init__(self):
         super().__init__()
@@ -117,7 +118,7 @@ class Homeless(TorchFunctionMode):
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
-        if func in self.MAKERS and kwargs.get("device") is None and kwargs.get("generator") is None:
+        if func in MAKERS and kwargs.get("device") is None and kwargs.get("generator") is None:
             self.found.append(f"{func.__name__}{args}")
         return func(*args, **kwargs)
 

@@ -6,7 +6,6 @@ from torch import Tensor
 
 from sslcourse import nets
 from sslcourse.data.images import Data, ImageSet
-from sslcourse.errors import UserError
 from sslcourse.methods import METHODS
 from sslcourse.nets.world import rank, with_global_batch_norm, world_size
 from sslcourse.recipes import LAPTOP
