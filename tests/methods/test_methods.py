@@ -97,6 +97,20 @@ def test_features_are_those_of_the_kept_encoder(name, own_data, tiny_data):
     assert method.features(images).shape == (32, method.kept.dim)
 
 
+@pytest.mark.parametrize("name", METHODS)
+def test_a_loss_in_evaluation_changes_nothing(name, own_data):
+    """Neither a fresh method's, nor a trained one's: memories, normalisers and statistics belong to training."""
+    method, (images, index, labels) = make(name, own_data), batch(own_data)
+    for step in range(2):
+        before = {key: value.clone() for key, value in method.eval().state_dict().items()}
+        method(images, index=index, labels=labels if method.uses_labels else None)
+        with torch.no_grad():
+            assert all(torch.equal(value, before[key]) for key, value in method.state_dict().items()), step
+        method.train()(images, index=index, labels=labels if method.uses_labels else None)
+        with torch.no_grad():
+            method.after_step()
+
+
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=NO_GPU)])
 @pytest.mark.parametrize("precision", ["64", "bf16"])  # 32 is every other test's
 @pytest.mark.parametrize("name", METHODS)
