@@ -44,10 +44,12 @@ class ColorProxy(Method):
     """From a grey image, the mean of red, green and blue, to histograms of hue and chroma at random points.
 
     L = KL(chroma) + lambda_H c KL(hue), a mean over points; KL from the histogram of the true colours in a
-    `window` around the point to the predicted one, c the chroma at the point: a grey has no hue. For the same
-    reason each pixel votes for its hue with its chroma, which is ours. The net's layers are read at `points`
-    random pixels of each image only, as hypercolumns, by one hidden layer. 32 bins in the paper, 8 in its code.
+    `window` around the point to the predicted one, c the chroma at the point: a grey has no hue. The net's layers
+    are read at `points` random pixels of each image only, as hypercolumns, by one hidden layer.
     `kept`: the encoder, which goes on seeing nothing but grey.
+
+    Differs: each pixel votes for its hue with its chroma, for the same reason. 32 bins as in the paper, its code has 8.
+    Images are shifted and mirrored at their edges, where the authors crop larger ones.
     """
 
     name = "color_proxy"
@@ -73,7 +75,7 @@ class ColorProxy(Method):
         super().__init__(Channels.of(encoder, "grey"))
         self.size, self.bins, self.window, self.points = size, bins, window, points
         self.lambda_H, self.hidden = lambda_H, hidden
-        self.view = weak_view()
+        self.view = weak_view(mode="reflect")
         self.project = nn.Linear(sum(widths(self.encoder, size)), hidden, bias=False)
         self.norm = nn.BatchNorm1d(hidden)
         self.read = nn.Linear(hidden, 2 * bins)

@@ -20,13 +20,14 @@ class Egomotion(Method):
     """Two frames of a clip through the same encoder; small heads on both say by how much the camera moved.
 
     Each of the three motions is a class among `bins` of equal frequency, so that chance is log(bins) each.
-    The loss is their mean. The paper's camera is on a car, whose odometry gives two translations and the
-    yaw. A Toybox camera moves about its toys: the three are its azimuth, its elevation and the logarithm of
-    its distance (its roll does not change in a clip). Like odometry they are measured, not annotated:
-    `prepare` copies the factors camera_* into the buffer `camera`, and no other factor is looked at. From
-    each clip `seen` frames are encoded and compared in all ordered pairs (2 is the paper's; more are cheap,
-    for the encoder runs once a frame). `index` must be rows of data.train. `kept`: one of the two equal encoders; the heads that compare their
-    last maps are thrown away.
+    The loss is their mean. `prepare` copies the factors camera_* into the buffer `camera`: like the paper's odometry
+    they are measured, not annotated, and no other factor is looked at. From each clip `seen` frames are encoded and
+    compared in all ordered pairs (2 is the paper's; more are cheap, for the encoder runs once a frame). `index` must
+    be rows of data.train. `kept`: one of the two equal encoders; the heads that compare their last maps are thrown
+    away.
+
+    Differs: the paper's camera is on a car and moves along two axes and yaws. A Toybox camera moves about its toys:
+    the three motions are its azimuth, its elevation and the logarithm of its distance (it does not roll in a clip).
     """
 
     name = "egomotion"

@@ -55,6 +55,9 @@ class SplitBrain(Method):
     `task`: "split", or a control: one half alone ("L->ab", "ab->L"); "auto-split", where each half predicts
     what it sees itself; "auto", an autoencoder in one piece of full width that sees Lab and predicts Lab.
     `kept`: the halves, side by side; `kept.parts` are the halves.
+
+    Differs: two networks where the paper splits the channels of one; images are shifted and mirrored at their edges,
+    where the paper crops 180 px of larger ones; 306 bins of ab by enumeration, where theirs are 313.
     """
 
     name = "split_brain"
@@ -80,7 +83,7 @@ class SplitBrain(Method):
         super().__init__(side_by_side(encoder, list(TASKS[task]), self.name))
         self.size, self.step, self.L_bins, self.stride, self.skip = size, step, L_bins, stride, skip
         self.task = task
-        self.view = weak_view()
+        self.view = weak_view(mode="reflect")
         self.gamut = Gamut(step)
         bins = {"L": L_bins, "ab": len(self.gamut)}
         self.classifiers = nn.ModuleList(

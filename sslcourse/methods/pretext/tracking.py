@@ -21,11 +21,11 @@ class Tracking(Method):
     of one track (or two of its places `apart` frames from each other), x- the `negatives` patches of other
     tracks in the batch: at random until `progress` reaches `hard_after`, then those with the largest loss.
     `prepare` finds the patch that moves most against the background and follows it by normalised
-    cross-correlation, from pixels alone; the paper uses SURF points and a KCF tracker, and 10 of its epochs
-    are random. `jitter`: strength of the colour jitter of each patch (0: none, as in the paper), for light
-    and floor give a clip away. `index` must be rows of data.train: the tracks are
-    those of its clips. `kept`: the encoder before the embedding. It learns from patches, enlarged
-    to the size of the frames.
+    cross-correlation, from pixels alone. `jitter`: strength of the colour jitter of each patch (0: none, as in the
+    paper), for light and floor give a clip away. `index` must be rows of data.train: the tracks are those of its
+    clips. `kept`: the encoder before the embedding. It learns from patches, enlarged to the size of the frames.
+
+    Differs: the paper finds patches by SURF points and follows them by a KCF tracker, and 10 of its epochs are random.
     """
 
     name = "tracking"

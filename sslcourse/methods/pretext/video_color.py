@@ -46,9 +46,12 @@ class VideoColor(Method):
     (`coordinates`). The target's colour is y_j = sum_i A_ij c_i, with c the `colours` k-means clusters of
     Lab's ab, and L = -mean_j log y_j[c_j]: chance is about log of the effective number of colours in a
     clip. The net is never told what an object is: A, trained to copy colours, copies masks
-    (evaluate.propagation). The paper's five 3-D convolutions after the frames' own are one 2-D layer here.
+    (evaluate.propagation).
     `kept`: the encoder behind its grey input; the layers that read its maps out to stride 4 are thrown
     away.
+
+    Differs: the paper's five 3-D convolutions after the frames' own are one 2-D layer here; the jitter is ours; a
+    pixel whose colour no reference has does not count.
     """
 
     name = "video_color"
