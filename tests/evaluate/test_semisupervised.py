@@ -565,6 +565,10 @@ def test_the_study_asks_every_baseline_the_same(tiny_data, monkeypatch):
     assert {(row["fraction"], row["n_train"], row["steps"], len(row["curve"])) for row in rows} == {
         (0.25, 24, 2, 2)
     }
+    stages = ("joint", "retrained", "fine-tuned")
+    for row in rows:  # MOAM's three steps are recorded, and the last one counts
+        assert [name for name in stages if name in row] == (list(stages) if row["method"] == "s4l" else [])
+        assert row["value"] == row.get("fine-tuned", row["value"])
 
 
 def test_endless_orders_and_wrong_names(tiny_data):

@@ -20,10 +20,10 @@ class VAT(Baseline):
     1 is the talk's row (VAT + EntMin; Grandvalet & Bengio, NeurIPS 2004), 0 is VAT alone. As in the authors'
     code: x passes alone, and only it moves batch norm's running statistics; one pass of u gives p(u), for the
     entropy and, without gradient, for the target. `eps` is in units of [0, 1] at 32 px and grows with the
-    side, so that each pixel's share stays: 2 here is 8, theirs for CIFAR-10 with augmentation (10 without,
-    SVHN 3.5 and 2.5), for colours that were divided by a deviation of 0.25.
+    side, so that each pixel's share stays: 2 here is 8, theirs for CIFAR-10 with augmentation (10 without), for
+    colours that were divided by a deviation of 0.25. Theirs for SVHN, 3.5 and 2.5, are in these units.
 
-    Differs: see `Baseline`. Theirs are ZCA-whitened images, where 8 does not mean quite the same. `xi` is
+    Differs: see `Baseline`. Their CIFAR-10 is ZCA-whitened, so that 8 does not mean quite the same. `xi` is
     1e-3, not 1e-6: see `adversary`. The unlabelled passes are float32 or better also under autocast. The talk's
     number is S4L's authors', whose VAT differs: weight 0.5, eps 40 at 224 px for colours in [-1, 1], on
     labelled images too, x and u in one batch that moves the statistics.
