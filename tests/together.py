@@ -9,11 +9,13 @@ from torch import Tensor
 from sslcourse.nets.world import rank, world_size
 
 
-def global_step(method, optimizer, images: Tensor, index: Tensor) -> dict[str, Tensor]:
+def global_step(
+    method, optimizer, images: Tensor, index: Tensor, labels: Tensor | None = None
+) -> dict[str, Tensor]:
     """One step on this process's share of the batch, as DistributedDataParallel makes it: mean loss and gradients."""
     mine = slice(rank() * len(images) // world_size(), (rank() + 1) * len(images) // world_size())
     optimizer.zero_grad()
-    loss = method(images[mine], index=index[mine])["loss"]
+    loss = method(images[mine], index=index[mine], labels=None if labels is None else labels[mine])["loss"]
     loss.backward()
     learned = {n: p for n, p in method.named_parameters() if p.requires_grad}
     total = torch.cat([loss.detach()[None], *[p.grad.flatten() for p in learned.values()]])

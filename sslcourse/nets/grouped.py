@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -9,7 +12,7 @@ from torch.nn import functional as F
 class GroupedBatchNorm(nn.BatchNorm2d):
     """Batch norm that sees `rows` images at a time, as if each group lay on a device of its own.
 
-    A batch that does not divide into such groups is one group: fine-tuning chooses its own batches.
+    A batch that does not divide into such groups is one group. `grouped` makes them, for a while.
     """
 
     rows = 0  # 0: the whole batch
@@ -28,9 +31,18 @@ class GroupedBatchNorm(nn.BatchNorm2d):
         return x * self.weight.view(1, c, 1, 1) + self.bias.view(1, c, 1, 1)
 
 
-def grouped(module: nn.Module, rows: int) -> nn.Module:
-    """Every BatchNorm2d of the module becomes a GroupedBatchNorm of `rows` images, in place."""
-    for child in module.modules():
-        if type(child) is nn.BatchNorm2d:
-            child.__class__, child.rows = GroupedBatchNorm, rows
-    return module
+@contextmanager
+def grouped(rows: int, *modules: nn.Module) -> Iterator[None]:
+    """Within it every BatchNorm2d of the modules sees `rows` images at a time (0: all); afterwards it is plain again.
+
+    So a network that was trained in groups is an ordinary one for whoever gets it.
+    """
+    norms = [m for module in modules for m in module.modules() if type(m) is nn.BatchNorm2d] if rows else []
+    try:
+        for norm in norms:
+            norm.__class__, norm.rows = GroupedBatchNorm, rows
+        yield
+    finally:
+        for norm in norms:
+            norm.__class__ = nn.BatchNorm2d
+            del norm.rows

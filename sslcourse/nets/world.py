@@ -54,6 +54,17 @@ def global_sum(x: Tensor) -> Tensor:
     return x if world_size() == 1 else _Sum.apply(x)
 
 
+def global_mean(x: Tensor, weight: Tensor) -> Tensor:
+    """Mean of `x` by weights (broadcast to x's shape, no gradient) that may lie unequally on the processes.
+
+    The sum of this process over the weight of an average process: the mean of these over processes, which is what
+    is optimised, is the mean over the global batch. 0, with gradients, where nothing has weight.
+    """
+    weight = weight.detach().to(x).expand_as(x)
+    average = global_sum(weight.sum()) / world_size()
+    return (x * weight).sum() / average.clamp(min=torch.finfo(x.dtype).tiny)
+
+
 def gather(x: Tensor) -> Tensor:
     """Rows of all processes in rank order, differentiable: (B, ...) -> (world * B, ...). All hold equally many."""
     return x if world_size() == 1 else _Gather.apply(x)

@@ -195,7 +195,7 @@ class LeakySimCLR(SimCLR):
         temperature: float = 0.2,
         min_scale: float = 0.3,
     ):
-        super().__init__(grouped(encoder, rows), temperature=temperature, min_scale=min_scale)
+        super().__init__(encoder, temperature=temperature, min_scale=min_scale)
         self.rows, self.shuffled = rows, shuffled
 
     def loss(
@@ -204,13 +204,10 @@ class LeakySimCLR(SimCLR):
         if self.rows:
             images = images[: len(images) // self.rows * self.rows]
         b = len(images)
-        z1 = self.projector(self.encoder(self.view(images)))
-        order = (
-            torch.randperm(b, device=images.device)
-            if self.shuffled
-            else torch.arange(b, device=images.device)
-        )
-        z2 = self.projector(self.encoder(self.view(images[order])))[order.argsort()]
+        order = (torch.randperm if self.shuffled else torch.arange)(b, device=images.device)
+        with grouped(self.rows, self.encoder):
+            z1 = self.projector(self.encoder(self.view(images)))
+            z2 = self.projector(self.encoder(self.view(images[order])))[order.argsort()]
         loss, accuracy = nt_xent(z1, z2, self.temperature)
         return {"loss": loss, "accuracy": accuracy}
 

@@ -34,8 +34,10 @@ class ColourJitter(View):
             low, high = neutral - min(width, 1), neutral + width
             amount = uniform(chosen.shape, low, high, images, generator)
             amounts.append(torch.where(chosen, amount, neutral))
-        device = None if generator is None else generator.device
-        return torch.randperm(4, generator=generator, device=device).tolist(), *amounts
+        home = (
+            "cpu" if generator is None else generator.device
+        )  # the order becomes a list: no GPU is asked for it
+        return torch.randperm(4, generator=generator, device=home).tolist(), *amounts
 
     def apply(self, images: Tensor, order: list[int], *amounts: Tensor) -> Tensor:
         parts = (

@@ -31,12 +31,13 @@ class Compose(View):
         return images
 
 
-def weak_view(size: int | None = None, padding: int = 4) -> Compose:
+def weak_view(size: int | None = None, padding: int = 4, mode: str = "constant") -> Compose:
     """Shift by up to `padding` pixels and flip: the CIFAR augmentation of supervised training and of RotNet.
 
-    It keeps the images' size; `size` is accepted so that recipes can be exchanged.
+    It keeps the images' size; `size` is accepted so that recipes can be exchanged. What a shift uncovers is black, or by
+    `mode` "reflect" the image's mirror image: for methods whose targets are colours or edges, as black is neither.
     """
-    return Compose([ShiftCrop(padding), HorizontalFlip(0.5)])
+    return Compose([ShiftCrop(padding, mode), HorizontalFlip(0.5)])
 
 
 def simclr_view(

@@ -94,8 +94,8 @@ def autocontrast(images: Tensor, level: Tensor | None = None) -> Tensor:
 def equalise(images: Tensor, level: Tensor | None = None) -> Tensor:
     """Flatten each channel's histogram of 256 values, as PIL does."""
     value = (images * 255).round_().long().flatten(2)  # (B, 3, H, W) -> (B, 3, H * W)
-    ones = torch.ones_like(value, dtype=torch.float32)
-    count = torch.zeros(*value.shape[:2], 256, device=images.device).scatter_add_(2, value, ones)
+    ones = torch.ones_like(value, dtype=images.dtype)
+    count = images.new_zeros(*value.shape[:2], 256).scatter_add_(2, value, ones)
     largest = value.amax(2, keepdim=True)
     step = ((value.shape[2] - count.gather(2, largest)) / 255).floor_()  # (B, 3, 1)
     below = count.cumsum(2) - count  # (B, 3, 256): pixels darker than each value

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch.overrides import TorchFunctionMode
 
 from sslcourse import nets
 from sslcourse.methods import METHODS, Method
@@ -96,12 +97,56 @@ def test_features_are_those_of_the_kept_encoder(name, own_data, tiny_data):
     assert method.features(images).shape == (32, method.kept.dim)
 
 
-@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=NO_GPU)])
 @pytest.mark.parametrize("name", METHODS)
-def test_runs_in_mixed_precision(name, own_data, device):
-    assert math.isfinite(
-        pretrain(name, own_data, epochs=1, device=device, precision="bf16").history[-1]["loss"]
-    )
+def test_a_loss_in_evaluation_changes_nothing(name, own_data):
+    """Neither a fresh method's, nor a trained one's: memories, normalisers and statistics belong to training."""
+    method, (images, index, labels) = make(name, own_data), batch(own_data)
+    for step in range(2):
+        before = {key: value.clone() for key, value in method.eval().state_dict().items()}
+        method(images, index=index, labels=labels if method.uses_labels else None)
+        with torch.no_grad():
+            assert all(torch.equal(value, before[key]) for key, value in method.state_dict().items()), step
+        method.train()(images, index=index, labels=labels if method.uses_labels else None)
+        with torch.no_grad():
+            method.after_step()
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=NO_GPU)])
+@pytest.mark.parametrize("precision", ["64", "bf16"])  # 32 is every other test's
+@pytest.mark.parametrize("name", METHODS)
+def test_runs_in_every_precision(name, own_data, precision, device):
+    run = pretrain(name, own_data, epochs=1, device=device, precision=precision)
+    assert math.isfinite(run.history[-1]["loss"])
+
+
+MAKERS = {torch.zeros, torch.ones, torch.full, torch.empty, torch.arange, torch.linspace, torch.eye, torch.tensor,
+          torch.rand, torch.randn, torch.randint, torch.randperm}  # fmt: skip
+
+
+class Homeless(TorchFunctionMode):
+    """Notes every tensor that is made without saying where it shall live."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if func in MAKERS and kwargs.get("device") is None and kwargs.get("generator") is None:
+            self.found.append(f"{func.__name__}{args}")
+        return func(*args, **kwargs)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_step_makes_no_tensor_without_saying_where(name, own_data):
+    method = make(name, own_data)
+    images, index, labels = batch(own_data)
+    with Homeless() as homeless:
+        method(images, index=index, labels=labels if method.uses_labels else None)["loss"].backward()
+        method.before_step()
+        with torch.no_grad():
+            method.after_step()
+    assert not homeless.found
 
 
 def test_default_groups_spare_norms_and_biases_from_decay(tiny_data):

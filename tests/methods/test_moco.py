@@ -12,7 +12,9 @@ from torch.nn import functional as F
 
 from sslcourse import nets
 from sslcourse.errors import UserError
+from sslcourse.evaluate import finetune
 from sslcourse.methods import MoCo
+from sslcourse.nets.grouped import GroupedBatchNorm
 from sslcourse.recipes import Recipe
 from sslcourse.studies.drift import drift, predicted_age
 from sslcourse.train import pretrain
@@ -228,3 +230,18 @@ def test_split_batch_norm_is_refused_with_several_processes(tiny_data, monkeypat
     with pytest.raises(UserError, match="rows=0"):
         make(rows=4).prepare(tiny_data)
     make().prepare(tiny_data)
+
+
+def test_what_is_kept_is_a_plain_encoder_also_when_fine_tuned(tiny_data, monkeypatch):
+    calls = []
+    forward = GroupedBatchNorm.forward
+    monkeypatch.setattr(GroupedBatchNorm, "forward", lambda *given: calls.append(1) or forward(*given))
+    run = pretrain(
+        "moco", tiny_data, recipe=replace(SMALL, arguments={"length": 40, "dim": 8, "rows": 8}), device="cpu"
+    )
+    assert calls and {type(m) for m in run.encoder.modules() if isinstance(m, nn.BatchNorm2d)} == {
+        nn.BatchNorm2d
+    }
+    calls.clear()
+    finetune(run.encoder, tiny_data, epochs=1, batch_size=16, device="cpu", beside_random=False)
+    assert not calls

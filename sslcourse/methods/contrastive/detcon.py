@@ -15,7 +15,7 @@ from sslcourse.methods.method import Method, Paper
 from sslcourse.nets import Encoder, projection_head
 from sslcourse.nets.momentum import follow, momentum_copy
 from sslcourse.nets.precision import full_precision
-from sslcourse.nets.world import gather, rank
+from sslcourse.nets.world import gather, global_mean, rank
 from sslcourse.views import Compose, RandomResizedCrop, byol_views, resized_crop, simclr_view
 
 
@@ -44,7 +44,7 @@ def detcon_loss(p: Tensor, z: Tensor, z_other: Tensor, ids: Tensor, ids_other: T
     weight = (count > 0).to(logits.dtype) / same.sum(2)
     loss = (weight * (logits.logsumexp(2) - attracted)).mean()
     found = is_positive.flatten(2).gather(2, logits.argmax(2, keepdim=True))[:, :, 0]  # (B, M)
-    return loss, (found * weight).sum() / weight.sum().clamp(min=1e-6)
+    return loss, global_mean(found.to(weight.dtype), weight)
 
 
 class DetCon(Method):

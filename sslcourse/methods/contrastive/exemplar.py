@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from sslcourse.data.images import Data
 from sslcourse.methods.method import Method, Paper
 from sslcourse.nets import Encoder
-from sslcourse.nets.world import global_sum, world_size
+from sslcourse.nets.world import global_mean
 from sslcourse.views.exemplar import TRANSFORMS, ExemplarView, principal_colours
 
 
@@ -62,10 +62,6 @@ class Exemplar(Method):
     ) -> dict[str, Tensor]:
         logits = self.logits(self.view(images))
         y, is_seed = index.clamp(max=self.classes - 1), index < self.classes
-        here = global_sum(is_seed.sum().float()) / world_size()  # seeds in a process's batch, on average
-
-        def mean(x: Tensor) -> Tensor:  # over the seeds; 0, with gradients, where there are none
-            return (x * is_seed).sum() / here.clamp(min=1 / world_size())
-
         loss = F.cross_entropy(logits, y, reduction="none")
-        return {"loss": mean(loss), "accuracy": mean(logits.argmax(1) == y)}
+        right = (logits.argmax(1) == y).to(loss.dtype)
+        return {"loss": global_mean(loss, is_seed), "accuracy": global_mean(right, is_seed)}

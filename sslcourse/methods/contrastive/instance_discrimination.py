@@ -83,8 +83,10 @@ class InstanceDiscrimination(Method):
         )  # (B, 1 + m): log P + log Z
         with torch.no_grad():
             estimate = n * global_sum(scores.exp().mean()) / world_size()
-            self.Z.copy_(estimate if self.refresh_Z else torch.where(self.Z > 0, self.Z, estimate))
-        odds = scores - self.Z.log() - math.log(m / n)  # log P / (m/n); h is its sigmoid
+            Z = estimate if self.training and self.refresh_Z else torch.where(self.Z > 0, self.Z, estimate)
+            if self.training:
+                self.Z.copy_(Z)
+        odds = scores - Z.log() - math.log(m / n)  # log P / (m/n); h is its sigmoid
         loss = -F.logsigmoid(odds[:, 0]) - F.logsigmoid(-odds[:, 1:]).sum(1)
         return loss.mean(), (scores[:, :1] >= scores).all(1).float().mean()
 

@@ -84,8 +84,6 @@ class MoCo(Method):
         self.rows, self.shuffle, self.symmetric = rows, shuffle, symmetric
         self.view = crops(views, min_scale, blurs(encoder, blur))
         self.projector = projection(head, encoder.dim, dim)
-        if rows:
-            grouped(encoder, rows)
         self.key_encoder, self.key_projector = momentum_copy(encoder), momentum_copy(self.projector)
         self.queue = Queue(length, dim)
         self.register_buffer("made", torch.full((length,), -1))
@@ -101,15 +99,17 @@ class MoCo(Method):
 
     def queries(self, x: Tensor) -> Tensor:
         """(B, 3, H, W) -> q (B, dim), not yet of unit length."""
-        return self.projector(self.encoder(x))
+        with grouped(self.rows, self.encoder):
+            return self.projector(self.encoder(x))
 
     @torch.no_grad()
     def keys(self, x: Tensor) -> Tensor:
         """(B, 3, H, W) -> k (B, dim), not yet of unit length, by the slow networks."""
-        if not (self.rows and self.shuffle):
-            return self.key_projector(self.key_encoder(x))
-        order = torch.randperm(len(x), device=x.device)
-        return self.key_projector(self.key_encoder(x[order]))[order.argsort()]
+        with grouped(self.rows, self.key_encoder):
+            if not (self.rows and self.shuffle):
+                return self.key_projector(self.key_encoder(x))
+            order = torch.randperm(len(x), device=x.device)
+            return self.key_projector(self.key_encoder(x[order]))[order.argsort()]
 
     def contrast(
         self, x_q: Tensor, x_k: Tensor, index: Tensor | None

@@ -22,10 +22,12 @@ class NAT(Method):
     each batch the images exchange the points they own for those that suit them best, min_P sum_i norm(f(x_i)
     - c_P(i))^2 exactly, by the Hungarian algorithm on the host; then the step regresses to the new points.
     `reassign`: do this in every so manieth epoch, from the first on (paper: the assignment follows each
-    batch; its code: 3). Across processes the exchange is over the global batch. The code sums over the batch
-    where this is a mean: its learning rate 0.01 at batch 256 is 2.56 here. Images are seen as their
+    batch; its code: 3). Across processes the exchange is over the global batch. Images are seen as their
     gradients (Sobel), so that colour, the easiest match, is gone. `kept`: the encoder before the last linear
     map, which goes on seeing nothing but gradients.
+
+    Differs: a mean over the batch where the code sums: its learning rate 0.01 at batch 256 is 2.56 here. Images are
+    shifted and mirrored at their edges, where the authors crop larger ones.
     """
 
     name = "nat"
@@ -37,7 +39,7 @@ class NAT(Method):
     def __init__(self, encoder: Encoder, *, images: int = 50000, dim: int = 2048, reassign: int = 1):
         super().__init__(Channels.of(encoder, "gradient"))
         self.images, self.dim, self.reassign = images, dim, reassign
-        self.view = weak_view()
+        self.view = weak_view(mode="reflect")
         self.head = nn.Linear(encoder.dim, dim)
         self.register_buffer("points", F.normalize(torch.randn(images, dim), dim=1))  # c
         self.register_buffer("owned", torch.randperm(images))  # P: the point of each image

@@ -11,6 +11,7 @@ from sslcourse.errors import UserError
 from sslcourse.methods.method import Method, Paper
 from sslcourse.nets import Channels, Encoder
 from sslcourse.nets.dense import hypercolumns, widths
+from sslcourse.nets.precision import promoted
 from sslcourse.views import weak_view
 
 
@@ -33,7 +34,7 @@ def histograms(values: Tensor, bins: int, window: int, weights: Tensor | None = 
     `window` x `window` pixels, fewer at the border, count equally or by `weights` (B, H, W).
     """
     bin_of = (values * bins).long().clamp(0, bins - 1)
-    votes = F.one_hot(bin_of, bins).permute(0, 3, 1, 2).float()  # (B, H, W, bins) -> (B, bins, H, W)
+    votes = F.one_hot(bin_of, bins).permute(0, 3, 1, 2).to(values.dtype)  # (B, H, W, bins) -> (B, bins, H, W)
     votes = votes if weights is None else votes * weights[:, None]
     sums = F.avg_pool2d(votes, window, 1, window // 2)
     return sums / sums.sum(1, keepdim=True).clamp(min=1e-12)
@@ -43,10 +44,12 @@ class ColorProxy(Method):
     """From a grey image, the mean of red, green and blue, to histograms of hue and chroma at random points.
 
     L = KL(chroma) + lambda_H c KL(hue), a mean over points; KL from the histogram of the true colours in a
-    `window` around the point to the predicted one, c the chroma at the point: a grey has no hue. For the same
-    reason each pixel votes for its hue with its chroma, which is ours. The net's layers are read at `points`
-    random pixels of each image only, as hypercolumns, by one hidden layer. 32 bins in the paper, 8 in its code.
+    `window` around the point to the predicted one, c the chroma at the point: a grey has no hue. The net's layers
+    are read at `points` random pixels of each image only, as hypercolumns, by one hidden layer.
     `kept`: the encoder, which goes on seeing nothing but grey.
+
+    Differs: each pixel votes for its hue with its chroma, for the same reason. 32 bins as in the paper, its code has 8.
+    Images are shifted and mirrored at their edges, where the authors crop larger ones.
     """
 
     name = "color_proxy"
@@ -72,7 +75,7 @@ class ColorProxy(Method):
         super().__init__(Channels.of(encoder, "grey"))
         self.size, self.bins, self.window, self.points = size, bins, window, points
         self.lambda_H, self.hidden = lambda_H, hidden
-        self.view = weak_view()
+        self.view = weak_view(mode="reflect")
         self.project = nn.Linear(sum(widths(self.encoder, size)), hidden, bias=False)
         self.norm = nn.BatchNorm1d(hidden)
         self.read = nn.Linear(hidden, 2 * bins)
@@ -103,7 +106,7 @@ class ColorProxy(Method):
 
         true_chroma = at(histograms(chroma, self.bins, self.window))
         true_hue = at(histograms(hue, self.bins, self.window, weights=chroma))
-        of_chroma, of_hue = (logits.float().log_softmax(2) for logits in self.predict(images, points))
+        of_chroma, of_hue = (promoted(logits).log_softmax(2) for logits in self.predict(images, points))
         kl_chroma = F.kl_div(of_chroma, true_chroma, reduction="none").sum(2).mean()
         kl_hue = (at(chroma[:, None])[..., 0] * F.kl_div(of_hue, true_hue, reduction="none").sum(2)).mean()
         return {

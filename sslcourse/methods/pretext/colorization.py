@@ -11,6 +11,8 @@ from sslcourse.methods.method import Method, Paper
 from sslcourse.nets import Channels, Encoder
 from sslcourse.nets.dense import DenseHead, resize
 from sslcourse.nets.gamut import Gamut, rebalancing
+from sslcourse.nets.precision import promoted
+from sslcourse.nets.world import global_mean
 from sslcourse.views import lab_to_rgb, rgb_to_lab, weak_view
 
 GREY = 5.0  # an image in which neither |a| nor |b| exceeds this anywhere has no colour to learn from (code)
@@ -22,10 +24,13 @@ class Colorization(Method):
     L(Zhat, Z) = - sum_hw v(Z_hw) sum_q Z_hwq log Zhat_hwq, here as a mean over pixels. Z is the colour (a, b),
     averaged over `stride` pixels, softly encoded over its `neighbours` nearest bins. v(Z) = w of the nearest bin,
     w ~ ((1 - lam) p~ + lam / Q)^-1 with p~ the frequencies of the training images, smoothed; `rebalance=False`: v = 1.
-    This is the loss as the paper prints it; its code reports the unweighted one (logged as "cross_entropy")
-    and weights the gradient only. Grey images count for nothing, as in the code.
+    Grey images count for nothing, as in the authors' code.
     `skip`: the classifier reads all layers of the encoder instead of the last alone.
     `kept`: the encoder, which goes on seeing nothing but L.
+
+    Differs: this is the loss as the paper prints it; the code reports the unweighted one (logged as "cross_entropy")
+    and weights the gradient only, and has 10 neighbours. Images are shifted and mirrored at their edges where the
+    authors crop 176 of 256 px. Bins are enumerated (306 at step 10, theirs 313). Any encoder, where theirs is dilated.
     """
 
     name = "colorization"
@@ -50,7 +55,7 @@ class Colorization(Method):
         super().__init__(Channels.of(encoder, "L"))
         self.size, self.step, self.neighbours, self.sigma = size, step, neighbours, sigma
         self.lam, self.rebalance, self.stride, self.skip = lam, rebalance, stride, skip
-        self.view = weak_view()
+        self.view = weak_view(mode="reflect")
         self.gamut = Gamut(step)
         self.classifier = DenseHead(self.encoder, len(self.gamut), size, stride=stride, skip=skip)
         self.register_buffer("p", torch.full((len(self.gamut),), 1 / len(self.gamut)))
@@ -92,11 +97,10 @@ class Colorization(Method):
             ab = self.colours(images)
             nearby, Z = self.gamut.soft_encode(ab, self.neighbours, self.sigma)  # (B, K, h, w) each
             coloured = (ab.abs() > GREY).flatten(1).any(1)[:, None, None]  # (B, 2, h, w) -> (B, 1, 1)
-            v = (self.w[nearby[:, 0]] if self.rebalance else torch.ones_like(Z[:, 0])) * coloured
-            counted = (coloured.sum() * Z[0, 0].numel()).clamp(min=1)
-        log_Zhat = self.predict(images).float().log_softmax(1)  # (B, Q, h, w)
+            v = self.w[nearby[:, 0]] if self.rebalance else torch.ones_like(Z[:, 0])  # (B, h, w)
+        log_Zhat = promoted(self.predict(images)).log_softmax(1)  # (B, Q, h, w)
         cross_entropy = -(Z * log_Zhat.gather(1, nearby)).sum(1)  # (B, h, w)
         return {
-            "loss": (v * cross_entropy).sum() / counted,
-            "cross_entropy": (coloured * cross_entropy).sum().detach() / counted,
+            "loss": global_mean(v * cross_entropy, coloured),
+            "cross_entropy": global_mean(cross_entropy.detach(), coloured),
         }

@@ -14,6 +14,8 @@ from sslcourse.errors import UserError
 from sslcourse.methods.method import Method, Paper
 from sslcourse.nets import Encoder
 from sslcourse.nets.dense import map_shape
+from sslcourse.nets.precision import promoted
+from sslcourse.nets.world import global_mean
 
 
 class ChannelwiseLinear(nn.Module):
@@ -122,24 +124,24 @@ class ContextEncoder(Method):
         x = self.decoder(self.encoder.final_map(torch.where(H, self.fill, images)))
         if x.shape[-1] != self.size:
             x = F.interpolate(x, size=(self.size, self.size), mode="bilinear", align_corners=False)
-        return x.float()
+        return promoted(x)
 
     def loss(
         self, images: Tensor, index: Tensor | None = None, labels: Tensor | None = None
     ) -> dict[str, Tensor]:
         H, M = self.regions(images)
         x = self.painted(images, H)
-        weight = M.float() * torch.where(H, 1.0, self.band)
-        reconstruction = (weight * (images - x).square()).sum() / (3 * weight.sum())
+        weight = torch.where(H, 1.0, self.band) * M  # (B, 1, S, S)
+        reconstruction = global_mean((images - x).square(), weight)
         if self.discriminator is None:
             return {"loss": reconstruction, "reconstruction": reconstruction}
         real, fake = torch.where(M, images, self.fill), torch.where(M, x, self.fill)
-        judged = self.discriminator(torch.cat([real, fake.detach()]))
+        judged = promoted(self.discriminator(torch.cat([real, fake.detach()])))
         truth = torch.ones_like(judged)
         truth[len(images) :] = 0
-        judge = F.binary_cross_entropy_with_logits(judged.float(), truth)
+        judge = F.binary_cross_entropy_with_logits(judged, truth)
         fixed = {name: p.detach() for name, p in self.discriminator.named_parameters()}
-        fooled = functional_call(self.discriminator, fixed, (fake,)).float()
+        fooled = promoted(functional_call(self.discriminator, fixed, (fake,)))
         adversarial = F.binary_cross_entropy_with_logits(fooled, torch.ones_like(fooled))
         loss = (1 - self.adversarial) * reconstruction + self.adversarial * adversarial + judge
         return {

@@ -7,6 +7,8 @@ from torch import Tensor, nn
 
 from sslcourse.methods.method import Method, Paper
 from sslcourse.nets import Encoder
+from sslcourse.nets.precision import promoted
+from sslcourse.nets.world import gather, rank
 from sslcourse.views import Compose, Greyscale, RandomResizedCrop, halve, quarters
 from sslcourse.views.patches import KERNELS
 
@@ -65,11 +67,14 @@ class Counting(Method):
         even = images.shape[-1] // 2 * 2
         crop = RandomResizedCrop(even, scale=(self.min_area, 1.0), ratio=(1.0, 1.0), flip=0.5)
         x = self.parts(Compose([crop, Greyscale(self.grey)])(images))
-        phi = self.phi(x.flatten(0, 1)).float()  # (B, 5, 3, h, w) -> (B * 5, counts)
+        phi = promoted(self.phi(x.flatten(0, 1)))  # (B, 5, 3, h, w) -> (B * 5, counts)
         phi = phi.view(len(images), 5, -1)  # (B * 5, counts) -> (B, 5, counts)
         whole, together = phi[:, 0], phi[:, 1:].sum(1)
         same = (whole - together).square().sum(1)  # (B,)
-        other = (whole.roll(1, 0) - together).square().sum(1)
+        y = gather(whole).roll(1, 0)[rank() * len(images) :][
+            : len(images)
+        ]  # the image before, of all processes'
+        other = (y - together).square().sum(1)
         loss = (same + (self.M - other).clamp(min=0)).mean()
         fits = (same < other).float().mean()
         return {"loss": loss, "accuracy": fits, "count": whole.detach().norm(dim=1).mean()}

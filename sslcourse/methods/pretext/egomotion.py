@@ -11,6 +11,7 @@ from sslcourse.errors import UserError
 from sslcourse.methods.method import Method, Paper
 from sslcourse.nets import Encoder
 from sslcourse.nets.dense import map_shape
+from sslcourse.nets.precision import promoted
 
 CAMERA = ("camera_azimuth", "camera_elevation", "camera_distance")
 
@@ -19,13 +20,14 @@ class Egomotion(Method):
     """Two frames of a clip through the same encoder; small heads on both say by how much the camera moved.
 
     Each of the three motions is a class among `bins` of equal frequency, so that chance is log(bins) each.
-    The loss is their mean. The paper's camera is on a car, whose odometry gives two translations and the
-    yaw. A Toybox camera moves about its toys: the three are its azimuth, its elevation and the logarithm of
-    its distance (its roll does not change in a clip). Like odometry they are measured, not annotated:
-    `prepare` copies the factors camera_* into the buffer `camera`, and no other factor is looked at. From
-    each clip `seen` frames are encoded and compared in all ordered pairs (2 is the paper's; more are cheap,
-    for the encoder runs once a frame). `index` must be rows of data.train. `kept`: one of the two equal encoders; the heads that compare their
-    last maps are thrown away.
+    The loss is their mean. `prepare` copies the factors camera_* into the buffer `camera`: like the paper's odometry
+    they are measured, not annotated, and no other factor is looked at. From each clip `seen` frames are encoded and
+    compared in all ordered pairs (2 is the paper's; more are cheap, for the encoder runs once a frame). `index` must
+    be rows of data.train. `kept`: one of the two equal encoders; the heads that compare their last maps are thrown
+    away.
+
+    Differs: the paper's camera is on a car and moves along two axes and yaws. A Toybox camera moves about its toys:
+    the three motions are its azimuth, its elevation and the logarithm of its distance (it does not roll in a clip).
     """
 
     name = "egomotion"
@@ -102,7 +104,7 @@ class Egomotion(Method):
         y = self.classes(index, t[:, a], t[:, b]).flatten(0, 1)  # (B, P, 3) -> (B * P, 3)
         logits = self.logits(maps[:, a].flatten(0, 1), maps[:, b].flatten(0, 1))  # (B * P, 3, bins)
         off = (logits.argmax(2) - y).abs().float()
-        logits = logits.flatten(0, 1).float()  # (B * P, 3, bins) -> (B * P * 3, bins)
+        logits = promoted(logits.flatten(0, 1))  # (B * P, 3, bins) -> (B * P * 3, bins)
         loss = F.cross_entropy(logits, y.flatten())  # (B * P, 3) -> (B * P * 3,)
         return {"loss": loss, "accuracy": (off == 0).float().mean(), "bins_off": off.mean()}
 

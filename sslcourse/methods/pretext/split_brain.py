@@ -13,6 +13,7 @@ from sslcourse.methods.method import Method, Paper
 from sslcourse.nets import Beside, Channels, Encoder
 from sslcourse.nets.dense import DenseHead
 from sslcourse.nets.gamut import Gamut
+from sslcourse.nets.precision import promoted
 from sslcourse.views import rgb_to_lab, weak_view
 
 TASKS = {  # what each part of the network sees -> what it must predict
@@ -54,6 +55,9 @@ class SplitBrain(Method):
     `task`: "split", or a control: one half alone ("L->ab", "ab->L"); "auto-split", where each half predicts
     what it sees itself; "auto", an autoencoder in one piece of full width that sees Lab and predicts Lab.
     `kept`: the halves, side by side; `kept.parts` are the halves.
+
+    Differs: two networks where the paper splits the channels of one; images are shifted and mirrored at their edges,
+    where the paper crops 180 px of larger ones; 306 bins of ab by enumeration, where theirs are 313.
     """
 
     name = "split_brain"
@@ -79,7 +83,7 @@ class SplitBrain(Method):
         super().__init__(side_by_side(encoder, list(TASKS[task]), self.name))
         self.size, self.step, self.L_bins, self.stride, self.skip = size, step, L_bins, stride, skip
         self.task = task
-        self.view = weak_view()
+        self.view = weak_view(mode="reflect")
         self.gamut = Gamut(step)
         bins = {"L": L_bins, "ab": len(self.gamut)}
         self.classifiers = nn.ModuleList(
@@ -113,5 +117,5 @@ class SplitBrain(Method):
     ) -> dict[str, Tensor]:
         images = self.view(images)
         targets, logits = self.targets(images), self.predict(images)
-        losses = {told: F.cross_entropy(x.float(), targets[told]) for told, x in logits.items()}
+        losses = {told: F.cross_entropy(promoted(x), targets[told]) for told, x in logits.items()}
         return {"loss": sum(losses.values()), **{told: loss.detach() for told, loss in losses.items()}}

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from sslcourse.data.images import Data
 from sslcourse.methods.method import Method, Paper
 from sslcourse.nets import Encoder
-from sslcourse.nets.precision import full_precision
+from sslcourse.nets.precision import full_precision, promoted
 from sslcourse.nets.world import gather, rank
 from sslcourse.views import ColourJitter, luminance, resized_crop
 
@@ -21,11 +21,11 @@ class Tracking(Method):
     of one track (or two of its places `apart` frames from each other), x- the `negatives` patches of other
     tracks in the batch: at random until `progress` reaches `hard_after`, then those with the largest loss.
     `prepare` finds the patch that moves most against the background and follows it by normalised
-    cross-correlation, from pixels alone; the paper uses SURF points and a KCF tracker, and 10 of its epochs
-    are random. `jitter`: strength of the colour jitter of each patch (0: none, as in the paper), for light
-    and floor give a clip away. `index` must be rows of data.train: the tracks are
-    those of its clips. `kept`: the encoder before the embedding. It learns from patches, enlarged
-    to the size of the frames.
+    cross-correlation, from pixels alone. `jitter`: strength of the colour jitter of each patch (0: none, as in the
+    paper), for light and floor give a clip away. `index` must be rows of data.train: the tracks are those of its
+    clips. `kept`: the encoder before the embedding. It learns from patches, enlarged to the size of the frames.
+
+    Differs: the paper finds patches by SURF points and follows them by a KCF tracker, and 10 of its epochs are random.
     """
 
     name = "tracking"
@@ -70,7 +70,7 @@ class Tracking(Method):
         for rows in torch.arange(self.n_clips).split(50):
             clips = data.train.floats(rows).to(self.tracks.device)
             grey = luminance(clips.flatten(0, 1)).view(len(rows), self.frames, self.size, self.size)
-            self.tracks[rows] = track(grey, most_moving(grey, self.patch), self.patch).float()
+            self.tracks[rows] = track(grey, most_moving(grey, self.patch), self.patch).to(self.tracks)
 
     def patches(self, images: Tensor, index: Tensor, t: Tensor) -> Tensor:
         """What the track of each clip shows at time t (B,): clips (B, T, 3, H, W) -> (B, 3, H, W)."""
@@ -90,7 +90,7 @@ class Tracking(Method):
             t = torch.randint(self.frames - self.apart, (B,), device=images.device)
         later = t + (self.apart or last)
         x = torch.cat([self.patches(images, index, t), self.patches(images, index, later)])
-        z = F.normalize(self.embedding(self.encoder(x)).float(), dim=1)
+        z = F.normalize(promoted(self.embedding(self.encoder(x))), dim=1)
         loss, accuracy = triplets(
             z[:B], z[B:], self.margin, self.negatives, hard=self.progress >= self.hard_after
         )

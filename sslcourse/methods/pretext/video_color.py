@@ -14,6 +14,7 @@ from sslcourse.nets import Encoder
 from sslcourse.nets.channels import Channels
 from sslcourse.nets.dense import DenseHead
 from sslcourse.nets.precision import full_precision
+from sslcourse.nets.world import global_mean
 from sslcourse.views.lab import rgb_to_lab
 
 
@@ -45,9 +46,12 @@ class VideoColor(Method):
     (`coordinates`). The target's colour is y_j = sum_i A_ij c_i, with c the `colours` k-means clusters of
     Lab's ab, and L = -mean_j log y_j[c_j]: chance is about log of the effective number of colours in a
     clip. The net is never told what an object is: A, trained to copy colours, copies masks
-    (evaluate.propagation). The paper's five 3-D convolutions after the frames' own are one 2-D layer here.
+    (evaluate.propagation).
     `kept`: the encoder behind its grey input; the layers that read its maps out to stride 4 are thrown
     away.
+
+    Differs: the paper's five 3-D convolutions after the frames' own are one 2-D layer here; the jitter is ours; a
+    pixel whose colour no reference has does not count.
     """
 
     name = "video_color"
@@ -137,12 +141,12 @@ class VideoColor(Method):
         c = self.quantise(frames)  # (B, R + 1, h, w)
         f = self.embed(self.jittered(frames))
         A = pointer(f[:, :-1], f[:, -1], self.temperature)
-        c_i = F.one_hot(c[:, :-1], self.colours).movedim(4, 2).float()  # (B, R, h, w) -> (B, R, C, h, w)
+        c_i = F.one_hot(c[:, :-1], self.colours).movedim(4, 2).to(A.dtype)  # (B, R, h, w) -> (B, R, C, h, w)
         y, c_j = copied(A, c_i), c[:, -1]  # (B, C, h, w), (B, h, w)
         right = y.gather(1, c_j[:, None])[:, 0]  # (B, C, h, w) -> (B, h, w)
         # A colour that no reference has cannot be copied: y is 0, whatever A, and the pixel does not count.
         possible = c_i.amax((1, 3, 4)).gather(1, c_j.flatten(1)).view(c_j.shape)  # (B, C) -> (B, h, w)
-        loss = -(right.clamp(min=1e-30).log() * possible).sum() / possible.sum().clamp(min=1)
+        loss = global_mean(-right.clamp(min=1e-30).log(), possible)
         return {"loss": loss, "accuracy": (y.argmax(1) == c_j).float().mean()}
 
 
