@@ -181,7 +181,8 @@ def build_saved(config: dict, folder: Path) -> Method:
         )
     try:
         encoder = nets.encoder(**nets.untrained(config["encoder"]))  # its weights come from the run
-        return METHODS[config["method"]](encoder, **config["arguments"])
+        method = METHODS[config["method"]]
+        return method(encoder, **{**method.before, **config["arguments"]})
     except TypeError as error:
         raise UserError(
             f"{folder / 'config.json'} does not fit {config['method']}: {error}; was it made by another version?"
@@ -189,17 +190,19 @@ def build_saved(config: dict, folder: Path) -> Method:
 
 
 def default_arguments(method: str) -> dict:
-    """What the constructor of a known method assumes, by name."""
+    """What a saved run that does not know an argument of its method was made with, by name."""
     if method not in METHODS:
         return {}
     parameters = inspect.signature(METHODS[method].__init__).parameters
-    return {name: p.default for name, p in parameters.items() if p.default is not p.empty}
+    defaults = {name: p.default for name, p in parameters.items() if p.default is not p.empty}
+    return {**defaults, **METHODS[method].before}
 
 
 def refuse_differences(saved: dict, asked: dict, out: Path) -> None:
     """UserError that names the first setting in which two configurations differ.
 
-    An argument that the saved run does not know came later: it ran with what is the default today.
+    An argument that the saved run does not know came later: it ran with what is the default today, or with what
+    the method says of `before`.
     """
     arguments = {**default_arguments(saved["method"]), **saved["arguments"]}
     saved = {**saved, "arguments": arguments if asked["arguments"] else saved["arguments"]}

@@ -38,6 +38,7 @@ class Method(nn.Module):
     chapter: ClassVar[str]
     progress: float = 0.0  # fraction of training done, written by the loop
     uses_labels: ClassVar[bool] = False  # supervised and semi-supervised controls say True
+    before: ClassVar[dict] = {}  # arguments that came later, and what runs saved without them were made with
     clips: ClassVar[bool] = (
         False  # learns from clips (B, T, 3, H, W) instead of images (features are of images)
     )

@@ -45,7 +45,8 @@ def encoder(name: str = "small", size: int = 32, **arguments) -> Encoder:
     elif name == "vit":
         net = ViT(**{"patch": 4 if size <= 32 else 8, **arguments})
     elif name == "channels" and arguments:  # bare names of wrappers are no encoders
-        net = Channels(encoder(**arguments["encoder"]), arguments["channels"])
+        fitted = arguments.get("fitted", False)
+        net = Channels(encoder(**arguments["encoder"]), arguments["channels"], fitted)
     elif name == "beside" and arguments:
         net = Beside([encoder(**spec) for spec in arguments["encoders"]])
     elif name == "patchwise" and arguments:

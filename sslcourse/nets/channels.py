@@ -25,7 +25,7 @@ def seen(images: Tensor, channels: str) -> Tensor:
     if channels == "grey":
         return images.mean(1, keepdim=True).expand(-1, 3, -1, -1)
     if channels == "gradient":
-        light, colour = images[:, :1], sobel(images) / 4 + 0.5  # an encoder's normalisation takes both back
+        light, colour = images[:, :1], sobel(images) / 4 + 0.5  # to an encoder, 0 and 1 again
     elif channels in ("Y", "CbCr"):
         light, colour = rgb_to_ycbcr(images).split((1, 2), 1)
     else:
@@ -39,18 +39,21 @@ def seen(images: Tensor, channels: str) -> Tensor:
 class Channels(Encoder):
     """An encoder that is shown `channels` of the images only, in training and forever after.
 
-    It takes ordinary images and answers all that an encoder answers.
+    It takes ordinary images and answers all that an encoder answers. `fitted`: a channel's middle is 0 to the
+    encoder and a quarter of its range is 1, whatever colours the encoder is made for; runs saved before there was
+    this have False in their spec, and differ where the encoder does not take 0.5 for 0 and 0.25 for 1.
     """
 
-    def __init__(self, encoder: Encoder, channels: str):
+    def __init__(self, encoder: Encoder, channels: str, fitted: bool = True):
         super().__init__()
         if channels not in CHANNELS:
             raise UserError(f"channels {channels!r} are unknown: choose from {', '.join(CHANNELS)}")
         self.encoder, self.channels, self.dim = encoder, channels, encoder.dim
+        self.fitted = fitted and not encoder.plain
         if encoder.spec:
             self.spec = {
                 "name": "channels", "size": encoder.spec["size"],
-                "channels": channels, "encoder": encoder.spec,
+                "channels": channels, "encoder": encoder.spec, **({"fitted": True} if self.fitted else {}),
             }  # fmt: skip
 
     @classmethod
@@ -59,17 +62,22 @@ class Channels(Encoder):
         already = isinstance(encoder, cls) and encoder.channels == channels
         return encoder if already else cls(encoder, channels)
 
+    def seen(self, images: Tensor) -> Tensor:
+        """What the encoder is shown: (B, 3, H, W) -> the same shape."""
+        shown = seen(images, self.channels)
+        return self.encoder.adapted(shown) if self.fitted else shown
+
     def layers(self, images: Tensor) -> dict[str, Tensor]:
-        return self.encoder.layers(seen(images, self.channels))
+        return self.encoder.layers(self.seen(images))
 
     def final_map(self, images: Tensor) -> Tensor:
-        return self.encoder.final_map(seen(images, self.channels))
+        return self.encoder.final_map(self.seen(images))
 
     def tokens(self, images: Tensor) -> Tensor:
-        return self.encoder.tokens(seen(images, self.channels))
+        return self.encoder.tokens(self.seen(images))
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.encoder(seen(images, self.channels))
+        return self.encoder(self.seen(images))
 
 
 class Beside(Encoder):

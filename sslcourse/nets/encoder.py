@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
+
+MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)  # of an encoder that does not name its own
 
 
 class Encoder(nn.Module):
@@ -15,16 +19,25 @@ class Encoder(nn.Module):
 
     dim: int
 
-    def __init__(
-        self, mean: tuple[float, ...] = (0.5, 0.5, 0.5), std: tuple[float, ...] = (0.25, 0.25, 0.25)
-    ):
+    def __init__(self, mean: Sequence[float] = MEAN, std: Sequence[float] = STD):
         super().__init__()
         self.spec: dict = {}
+        self.plain = (tuple(mean), tuple(std)) == (MEAN, STD)
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))  # (3,) -> (1, 3, 1, 1)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))  # (3,) -> (1, 3, 1, 1)
 
     def normalise(self, images: Tensor) -> Tensor:
         return (images - self.mean) / self.std
+
+    def adapted(self, patches: Tensor) -> Tensor:
+        """Patches (..., 3, h, w) of mean 0.5 and deviation 0.25 -> such that `normalise` makes 0 and 1 of these.
+
+        Nothing changes where the encoder's own mean and deviation are these two.
+        """
+        if self.plain:
+            return patches
+        scale = self.std / STD[0]
+        return patches * scale + (self.mean - MEAN[0] * scale)
 
     def layers(self, images: Tensor) -> dict[str, Tensor]:
         """Every stage by name, first to last: (B, C, h, w), or (B, T, C) in a transformer."""

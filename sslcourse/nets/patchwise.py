@@ -54,6 +54,9 @@ class Patchwise(Encoder):
         z = self.encoder(patches.flatten(0, 2))  # (B, h, w, 3, s, s) -> (B * h * w, 3, s, s)
         return z.view(B, h, w, -1).permute(0, 3, 1, 2)  # (B * h * w, D) -> (B, D, h, w)
 
+    def adapted(self, patches: Tensor) -> Tensor:
+        return self.encoder.adapted(patches)
+
     def layers(self, images: Tensor) -> dict[str, Tensor]:
         x = self.patches(images)
         B, h, w = x.shape[:3]

@@ -1,7 +1,7 @@
 """Views one after another, and the recipes of the papers.
 
-Order of every recipe: crop, flip, jitter, grey, blur, solarise. Blur destroys images of 32 px, so by default
-the recipes blur only what is larger.
+Order of the recipes: crop, flip, jitter, grey, blur, solarise; MoCo v1 and what it took over from NPID turn
+grey before the jitter. Blur destroys images of 32 px, so by default the recipes blur only what is larger.
 """
 
 import torch
@@ -89,8 +89,12 @@ def distorted_view(names: list[str], min_scale: float = 0.08) -> Compose:
 
 
 def moco_v1_view(size: int | None = 32, min_scale: float = 0.2) -> Compose:
-    """MoCo (He et al. 2020, 1911.05722): jitter always, no blur."""
-    return _recipe(size, (min_scale, 1.0), True, ColourJitter(0.4, 0.4, 0.4, 0.4, p=1.0), 0.2)
+    """MoCo (He et al. 2020, 1911.05722) and NPID (Wu et al. 2018, 1805.01978): jitter always, no blur.
+
+    As in both codes the grey ones turn grey first: theirs is the grey of the image's own colours, of whatever hue.
+    """
+    crop = RandomResizedCrop(size, scale=(min_scale, 1.0), flip=0.5)
+    return Compose([crop, Greyscale(0.2), ColourJitter(0.4, 0.4, 0.4, 0.4, p=1.0)])
 
 
 def moco_v2_view(size: int | None = 32, min_scale: float = 0.2, blur: bool | None = None) -> Compose:

@@ -90,8 +90,8 @@ def standardise(
 ) -> Tensor:
     """Each patch by its own mean and deviation, per channel or over all three: same shape.
 
-    `mean` and `std` are what it gets instead; the defaults are what encoders take for 0 and 1. A deviation
-    below `least` counts as `least`, so that a blank patch is not blown up to noise.
+    `mean` and `std` are what it gets instead; `Encoder.adapted` makes of the defaults what an encoder takes for 0
+    and 1. A deviation below `least` counts as `least`, so that a blank patch is not blown up to noise.
     """
     axes = (-2, -1) if per_channel else (-3, -2, -1)
     centred = patches - patches.mean(axes, keepdim=True)
@@ -99,11 +99,16 @@ def standardise(
     return centred * (std / deviation) + mean
 
 
-def drop_colours(patches: Tensor, generator: torch.Generator | None = None, noise: float = 0.01) -> Tensor:
+def drop_colours(
+    patches: Tensor,
+    generator: torch.Generator | None = None,
+    noise: float = 0.01,
+    mean: float | Tensor = 0.5,
+) -> Tensor:
     """Keep one random channel of each patch, and Gaussian noise of 1/100 of its deviation in the other two.
 
-    All channels are centred on 0.5 (Doersch et al. 2015 subtract the mean); standardise afterwards over all
-    channels, never `per_channel`, which would blow up the noise.
+    All channels are centred on `mean`, a number or (3, 1, 1) (Doersch et al. 2015 subtract their mean); standardise
+    afterwards over all channels, never `per_channel`, which would blow up the noise.
     """
     kept = _whole(patches.shape[:-3], 3, patches, generator)
     kept = F.one_hot(kept, 3)[..., None, None].bool()  # (...) -> (..., 3, 1, 1)
@@ -112,7 +117,7 @@ def drop_colours(patches: Tensor, generator: torch.Generator | None = None, nois
     deviation = torch.where(kept, deviation, 0).sum(-3, keepdim=True)  # of the kept channel: (..., 1, 1, 1)
     home = patches.device if generator is None else generator.device
     grain = torch.randn(patches.shape, generator=generator, device=home).to(patches)
-    return torch.where(kept, centred, noise * deviation * grain) + 0.5
+    return torch.where(kept, centred, noise * deviation * grain) + mean
 
 
 def project_colours(patches: Tensor) -> Tensor:
@@ -147,23 +152,38 @@ def jitter_channels(patches: Tensor, pixels: int, generator: torch.Generator | N
 def degrade(
     patches: Tensor, p: float = 1 / 3, smallest: int = 0, generator: torch.Generator | None = None
 ) -> Tensor:
-    """Shrink a share p of the patches to a random side from `smallest` px on, and enlarge them again.
+    """Shrink a share p of the patches to few pixels, from `smallest` x `smallest` on, and enlarge them again.
 
-    So nothing can rely on the finest detail or on how sharp a patch is (Doersch et al. 2015: down to 10 of 96 px,
-    which is what `smallest` 0 means in proportion). The side is uniform, both steps are bilinear.
+    So nothing can rely on the finest detail or on how sharp a patch is. Uniform is the number of pixels, not the
+    side: a quarter of the shrunken patches have less than half the side (Doersch et al. 2015 and their code: 100 to
+    9,025 pixels of 96 x 96; `smallest` 0: in proportion). Both steps are bilinear, the first one without aliases.
     """
     if not p:
         return patches
     side = patches.shape[-1]
-    smallest = smallest or max(1, round(side * 10 / 96))
     images = patches.reshape(-1, *patches.shape[-3:])  # (..., 3, s, s) -> (M, 3, s, s)
-    sizes = _whole((len(images),), side - smallest + 1, images, generator)
+    sides = low_sides(len(images), side, smallest, images.device, generator)
     chosen = uniform((len(images),), 0, 1, images, generator) < p
-    matrices = coarser(side, smallest, images.device).to(images.dtype)[
-        torch.where(chosen, sizes, side - smallest)
-    ]
+    least = least_side(side, smallest)
+    matrices = coarser(side, least, images.device).to(images.dtype)
+    matrices = matrices[torch.where(chosen, sides, side) - least]
     with torch.no_grad(), torch.autocast(images.device.type, enabled=False):
         return resample(images, matrices, matrices).view(patches.shape)  # (M, 3, s, s) -> (..., 3, s, s)
+
+
+def least_side(side: int, smallest: int) -> int:
+    """What `smallest` stands for in patches of `side` px: 10 of 96 where it is 0."""
+    return smallest or max(1, round(side * 10 / 96))
+
+
+def low_sides(
+    count: int, side: int, smallest: int, device: torch.device, generator: torch.Generator | None = None
+) -> Tensor:
+    """Sides (count,) of patches whose area is uniform from `smallest`^2 to (95/96 `side`)^2, in whole pixels."""
+    home = device if generator is None else generator.device
+    low, high = ((smallest or side * 10 / 96) / side) ** 2, (95 / 96) ** 2
+    area = low + (high - low) * torch.rand(count, generator=generator, device=home).to(device)
+    return (area.sqrt() * side).long().clamp(min=least_side(side, smallest), max=side)
 
 
 @functools.lru_cache(8)

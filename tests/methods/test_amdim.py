@@ -5,8 +5,8 @@ import torch
 
 from sslcourse import nets
 from sslcourse.errors import UserError
-from sslcourse.methods import AMDIM
-from sslcourse.methods.contrastive.amdim import nce
+from sslcourse.methods import AMDIM, METHODS
+from sslcourse.methods.contrastive.amdim import Embedding, nce
 
 
 def make(**arguments):
@@ -97,3 +97,27 @@ def test_layers_are_the_last_two_or_those_that_were_named():
         make(layers=["stage9"])
     vit = AMDIM(nets.encoder("vit", 16, dim=24, depth=2), d=8)
     assert torch.isfinite(vit(torch.rand(4, 3, 16, 16))["loss"])
+
+
+def test_f_1_is_the_encoders_feature_and_nothing_stands_between():
+    """What is probed is what is scored: f_1 is `kept`'s feature, normed over the batch."""
+    method = make(d=None).double()
+    images = torch.rand(10, 3, 16, 16).double()
+    f_1, f_n = method.embedded(images)
+    h = method.kept(images)
+    torch.testing.assert_close(f_1.flatten(0, 1), (h - h.mean(0)) / (h.var(0, correction=0) + 1e-5).sqrt())
+    assert (
+        all(f.shape[3] == method.kept.dim for f in f_n)
+        and METHODS["amdim"](nets.encoder("small", 16)).d is None
+    )
+
+
+def test_an_embedded_f_1_can_be_had_and_is_what_runs_saved_before_have():
+    method = make(d=8)
+    assert isinstance(method.f_1, Embedding) and method.embedded(torch.rand(4, 3, 16, 16))[0].shape == (
+        2,
+        2,
+        8,
+    )
+    names = [n for n in method.state_dict() if n.startswith("f_1.")]
+    assert {"f_1.linear.weight", "f_1.hidden.3.weight", "f_1.norm.running_mean"} <= set(names)

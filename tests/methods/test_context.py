@@ -106,3 +106,13 @@ def test_every_guard_can_be_switched_off():
     assert (2 * projected[:, 1] - projected[:, 0] - projected[:, 2]).abs().max() < 1e-5
     with pytest.raises(UserError, match="choose from drop, project, keep"):
         make(colours="grey")
+
+
+@pytest.mark.parametrize("name", ["small", "resnet18"])
+def test_a_normalised_patch_has_mean_0_and_deviation_1_to_the_encoder(name):
+    """Not only to one that takes 0.5 for 0 and 0.25 for 1: a ResNet has ImageNet's mean and deviation."""
+    torch.manual_seed(0)
+    method = Context(nets.encoder(name, 32), hidden=16, colours="keep")
+    x = method.encoder.normalise(method.cleaned(torch.rand(5, 3, 8, 8)))
+    torch.testing.assert_close(x.mean((1, 2, 3)), torch.zeros(5), atol=1e-5, rtol=0)
+    torch.testing.assert_close(x.square().mean((1, 2, 3)), torch.ones(5), atol=1e-4, rtol=0)

@@ -38,20 +38,37 @@ def test_random_regions_differ_and_cover_about_a_quarter():
     assert H.any(3).any(2).all()
 
 
-def test_loss_is_the_weighted_mean_over_the_region():
+def test_loss_is_the_mean_over_the_region_with_more_weight_on_its_band():
+    """Colours in [-1, 1], and a mean that does not divide by the weights, as in the authors' code."""
     method = make(adversarial=0.0).eval()
     x = torch.rand(3, 3, 32, 32)
     with torch.no_grad():
         H, M = method.regions(x)
         y = method.painted(x, H)
-        total = weights = 0.0
+        total = pixels = 0.0
         for i in range(32):
             for j in range(32):
                 if M[0, 0, i, j]:
                     weight = 1 if H[0, 0, i, j] else 10
-                    total += weight * float((x[:, :, i, j] - y[:, :, i, j]).square().mean())
-                    weights += weight
-        assert method.loss(x)["loss"].item() == pytest.approx(total / weights, rel=1e-4)
+                    total += weight * float(((2 * x - 1) - (2 * y - 1))[:, :, i, j].square().mean())
+                    pixels += 1
+        assert method.loss(x)["loss"].item() == pytest.approx(total / pixels, rel=1e-4)
+
+
+def test_the_painter_has_the_authors_balance_of_its_two_terms():
+    """Per pixel, .999 (1 or 10) times the error's gradient on [-1, 1] against .001 times the adversary's."""
+    method = make(128, width=4).eval()
+    x = torch.rand(2, 3, 128, 128)
+    painted = torch.rand(2, 3, 128, 128, requires_grad=True)
+    method.painted = lambda images, H: painted
+    logged = method.loss(x)
+    got = torch.autograd.grad(logged["loss"] - logged["discriminator"], painted, retain_graph=True)[0]
+    fake = (2 * painted - 1)[:, :, 32:96, 32:96]
+    weight = torch.full((64, 64), 10.0)
+    weight[4:-4, 4:-4] = 1
+    theirs = 0.999 * (weight * (fake - (2 * x - 1)[:, :, 32:96, 32:96]).square()).mean()
+    theirs = torch.autograd.grad(theirs + 0.001 * logged["adversarial"], painted)[0]
+    torch.testing.assert_close(got, theirs, atol=1e-9, rtol=1e-4)
 
 
 def test_what_is_hidden_cannot_be_seen():
@@ -91,8 +108,8 @@ def test_discriminator_sees_the_region_only(monkeypatch):
     method.loss(x)
     _, M = method.regions(x)
     outside = seen[0].masked_select(~torch.cat([M, M]))
-    assert torch.equal(outside, torch.full_like(outside, 0.5))
-    torch.testing.assert_close(seen[0][:4].masked_select(M), x.masked_select(M))
+    assert torch.equal(outside, torch.full_like(outside, 0.0))  # the mean colour, 0.5, in [-1, 1]
+    torch.testing.assert_close(seen[0][:4].masked_select(M), (2 * x - 1).masked_select(M))
 
 
 def test_mean_colour_fills_and_the_discriminator_is_slower(tiny_data):

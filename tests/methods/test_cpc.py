@@ -138,6 +138,17 @@ def test_patches_are_distorted_each_by_itself():
     assert not torch.equal(out, grid)
 
 
+@pytest.mark.parametrize("name", ["small", "resnet18"])
+def test_dropped_colours_are_0_to_the_encoder(name):
+    torch.manual_seed(0)
+    method = CPC(
+        nets.encoder(name, 32, norm="layer"), size=32, hidden=8, depth=1, drop=1.0, grey=0.0, jitter=0.0
+    )
+    patches = method.patches(torch.rand(2, 3, 32, 32)).flatten(0, 2)
+    x = method.encoder.encoder.normalise(patches)
+    torch.testing.assert_close(x.mean((2, 3)), torch.zeros(len(x), 3), atol=0.02, rtol=0)
+
+
 def test_what_is_kept_sees_patches_and_is_built_from_the_data():
     images = torch.rand(4, 3, 32, 32)
     data = Data("tiny", *[ImageSet((images * 255).byte())] * 3)

@@ -120,3 +120,17 @@ def test_the_orders_are_saved_with_the_method():
     assert not torch.equal(first.orders, second.orders)
     second.load_state_dict(first.state_dict())
     assert torch.equal(first.orders, second.orders)
+
+
+@pytest.mark.parametrize("name", ["small", "resnet18"])
+def test_a_normalised_tile_has_mean_0_and_deviation_1_to_the_encoder(name, monkeypatch):
+    torch.manual_seed(0)
+    method = Jigsaw(nets.encoder(name, 32), permutations=10, tower=8, hidden=16)
+    seen = []
+    monkeypatch.setattr(
+        method.encoder, "forward", lambda x: seen.append(x) or x.new_zeros(len(x), method.encoder.dim)
+    )
+    method.features_of(torch.rand(2, 9, 3, 8, 8))
+    x = method.encoder.normalise(seen[0])
+    torch.testing.assert_close(x.mean((2, 3)), torch.zeros(18, 3), atol=1e-5, rtol=0)
+    torch.testing.assert_close(x.square().mean((2, 3)), torch.ones(18, 3), atol=1e-4, rtol=0)

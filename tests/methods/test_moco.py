@@ -219,7 +219,7 @@ def test_v1_and_v2_differ_in_head_and_views():
         for m in (v1, v2, make(size=64), make(size=64, blur=False))
     ]
     assert [("GaussianBlur" in each) for each in names] == [False, False, True, False]
-    assert v1.view.views[1].p == 1 and v2.view.views[1].p == 0.8
+    assert v1.view.views[2].p == 1 and v2.view.views[1].p == 0.8
     for wrong in ({"head": "conv"}, {"views": "v3"}):
         with pytest.raises(UserError, match="choose"):
             make(**wrong)

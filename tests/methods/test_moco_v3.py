@@ -1,3 +1,4 @@
+import json
 import math
 
 import pytest
@@ -6,8 +7,12 @@ from torch import nn
 from torch.nn import functional as F
 
 from sslcourse import nets
+from sslcourse.errors import UserError
 from sslcourse.methods import MoCoV3
 from sslcourse.methods.contrastive.moco_v3 import ctr
+from sslcourse.recipes import Recipe
+from sslcourse.runs import Run, refuse_differences
+from sslcourse.train import pretrain
 
 
 def make(encoder=None, **arguments):
@@ -33,7 +38,7 @@ def test_without_any_difference_it_costs_chance():
 
 
 def test_each_view_asks_for_the_key_of_the_other():
-    method = make()
+    method = make(temperature=0.2)
     x1, x2 = torch.rand(2, 6, 3, 16, 16)
     method.view, method.other_view = (lambda _: x1), (lambda _: x2)
     loss = method.loss(x1)["loss"]
@@ -56,7 +61,7 @@ def test_momentum_rises_to_one():
 
 
 def test_heads_end_in_a_norm_without_parameters():
-    method = make()
+    method = make(predictor_norm=True, layers=3)
     assert [
         len([m for m in head if isinstance(m, nn.Linear)]) for head in (method.projector, method.predictor)
     ] == [3, 2]
@@ -83,3 +88,52 @@ def test_patches_of_a_transformer_stay_as_they_were_drawn(name):
             bound = math.sqrt(6 / (3 * 16 + 24))
             assert 0.9 * bound < embed.weight.abs().max() <= bound and not embed.bias.any()
             torch.testing.assert_close(method.key_encoder.state_dict(), method.encoder.state_dict())
+
+
+KINDS = [
+    ("small", {"width": 4}, (1.0, 0.2, 2, False)),
+    ("timm:resnet10t", {}, (1.0, 0.2, 2, False)),
+    ("vit", {"dim": 24, "depth": 1, "heads": 2}, (0.2, 0.08, 3, True)),
+]
+
+
+@pytest.mark.parametrize(("name", "more", "expected"), KINDS)
+def test_a_convolutional_encoder_gets_what_the_authors_give_theirs(name, more, expected):
+    tau, min_scale, layers, norm = expected
+    method = make(nets.encoder(name, 32, **more))
+    assert method.tau == tau and {view.views[0].scale[0] for view in (method.view, method.other_view)} == {
+        min_scale
+    }
+    linear = [m for m in method.projector if isinstance(m, nn.Linear)]
+    assert len(linear) == layers and not method.projector[-1].affine
+    last = method.predictor[-1]
+    assert isinstance(last, nn.BatchNorm1d) if norm else isinstance(last, nn.Linear) and last.bias is None
+    images = torch.rand(6, 3, 32, 32)
+    method.view = method.other_view = lambda x: x
+    q, k = (
+        method.predictor(method.projector(method.encoder(images))),
+        method.key_projector(method.key_encoder(images)),
+    )
+    torch.testing.assert_close(method.loss(images)["loss"], 2 * ctr(q, k, tau)[0])
+    assert make(nets.encoder(name, 32, **more), temperature=0.3).tau == 0.3
+
+
+def test_a_run_saved_before_predictors_differed_is_loaded_and_goes_on(tiny_data, tmp_path):
+    recipe = Recipe(
+        encoder_arguments={"width": 4}, epochs=1, batch=32, warmup=0, arguments={
+            "hidden": 12, "dim": 8, "temperature": 0.2, "layers": 3, "min_scale": 0.08, "predictor_norm": True,
+        },
+    )  # fmt: skip
+    run = pretrain("moco_v3", tiny_data, recipe=recipe, out=tmp_path, device="cpu")
+    config = json.loads((tmp_path / "config.json").read_text())
+    del config["arguments"]["predictor_norm"], config["recipe"]["arguments"]["predictor_norm"]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    loaded = Run.load(tmp_path, device="cpu")
+    for name, value in run.method.state_dict().items():
+        assert torch.equal(value, loaded.method.state_dict()[name]), name
+    asked = {**config, "arguments": {**config["arguments"], "predictor_norm": True}}
+    refuse_differences(config, asked, tmp_path)  # the same
+    with pytest.raises(UserError, match="arguments"):
+        refuse_differences(
+            config, {**asked, "arguments": {**asked["arguments"], "predictor_norm": None}}, tmp_path
+        )

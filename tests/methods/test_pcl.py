@@ -5,8 +5,9 @@ import torch
 from torch.nn import functional as F
 
 from sslcourse import nets
+from sslcourse.errors import UserError
 from sslcourse.methods import METHODS, PCL
-from sslcourse.methods.contrastive.pcl import prototype_logits
+from sslcourse.methods.contrastive.pcl import proto_nce, prototype_logits
 from sslcourse.nets.kmeans import concentration
 from sslcourse.recipes import Recipe
 from sslcourse.train import pretrain
@@ -112,3 +113,47 @@ def test_resumed_equals_uninterrupted_bit_for_bit(tiny_data, tmp_path):
 def test_never_more_clusters_than_images(tiny_data):
     assert make(tiny_data, clusters=[1000]).sizes == [96]
     assert METHODS["pcl"] is PCL
+
+
+def test_keys_are_normed_in_shuffled_groups(tiny_data):
+    """MoCo's own mechanism: other groups than the queries', back in order."""
+    method, x = make(tiny_data, rows=4), torch.rand(32, 3, 16, 16)
+    seen, inner = [], method.key_encoder.forward
+    method.key_encoder.forward = lambda x: seen.append(x) or inner(x)
+    torch.manual_seed(1)
+    shuffled = method.keys(x)
+    order = [int((x == image).flatten(1).all(1).nonzero()) for image in seen[0]]
+    assert sorted(order) == list(range(32)) and order != list(range(32))
+    plain = make(tiny_data, rows=4, shuffle=False)
+    torch.testing.assert_close(shuffled[order], plain.keys(x[order]))
+    assert (plain.keys(x) - shuffled).abs().max() > 1e-3
+    assert (make(tiny_data).keys(x) - plain.keys(x)).abs().max() > 1e-3  # one group of all
+    with pytest.raises(UserError, match="pcl rows=4: a batch of 6"):
+        method.loss(x[:6], torch.arange(6))
+
+
+def test_prototypes_are_compared_in_full_precision():
+    torch.manual_seed(0)
+    q, c = torch.randn(50, 64), F.normalize(torch.randn(30, 64), dim=1)
+    own, phi = torch.randint(30, (50,)), torch.full((30,), 0.02)  # a dense cluster's
+    exact = proto_nce(q.double(), own, c.double(), phi.double(), 100)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = proto_nce(q, own, c, phi, 100)
+    assert mixed.dtype == torch.float32 and mixed.item() == pytest.approx(exact.item(), abs=1e-4)
+
+
+def test_a_step_in_mixed_precision_compares_what_the_query_is(tiny_data, monkeypatch):
+    method = make(tiny_data, negatives=100, warmup=0)
+    method.start_epoch(tiny_data)
+    method.phi.fill_(0.02)
+    method.train()
+    images, index, _ = next(tiny_data.train.batches(16))
+    met, contrast = [], method.contrast
+    monkeypatch.setattr(method, "contrast", lambda *a: met.append(contrast(*a)) or met[0])
+    with torch.autocast("cpu", torch.bfloat16):
+        logged = method.loss(images, index)
+    q, terms = met[0][0].double(), []
+    for own, (_, c, phi) in zip(method.cluster[:, index], method.prototypes(), strict=True):
+        logits = F.normalize(q, dim=1) @ c.double().T / phi.double()
+        terms.append(F.cross_entropy(logits, own))
+    assert logged["proto"].item() == pytest.approx((sum(terms) / 2).item(), abs=1e-4)

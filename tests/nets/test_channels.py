@@ -50,6 +50,30 @@ def test_answers_what_any_encoder_answers_and_can_be_built_again(name, arguments
     assert not torch.allclose(fresh(images), features)
 
 
+@pytest.mark.parametrize("name", ["small", "resnet18", "timm:resnet10t"])
+@pytest.mark.parametrize("channels", ["L", "gradient", "ab"])
+def test_every_encoder_gets_the_same_numbers_whatever_colours_it_is_made_for(name, channels, monkeypatch):
+    """The middle of a channel is 0 to the first convolution, a quarter of its range is 1."""
+    inner = nets.encoder(name, 32)
+    wrapped, images, met = Channels(inner, channels), torch.rand(2, 3, 32, 32), []
+    monkeypatch.setattr(type(inner), "final_map", lambda self, x: met.append(self.normalise(x)) or x)
+    wrapped.final_map(images)
+    torch.testing.assert_close(met[0], (seen(images, channels) - 0.5) / 0.25, atol=1e-5, rtol=1e-5)
+
+
+def test_what_was_saved_before_sees_what_it_saw():
+    before = {"channels": "L", "encoder": {"name": "resnet18", "size": 32}}
+    images = torch.rand(2, 3, 32, 32)
+    old, new = nets.encoder("channels", 32, **before), Channels(nets.encoder("resnet18", 32), "L")
+    assert torch.equal(old.seen(images), seen(images, "L")) and not torch.equal(
+        new.seen(images), old.seen(images)
+    )
+    assert new.spec["fitted"] and nets.encoder(**new.spec).fitted and "fitted" not in old.spec
+    assert set(old.state_dict()) == set(new.state_dict())
+    small = Channels(nets.encoder("small", 32), "L")  # nothing to fit: the spec of old, and the same bits
+    assert "fitted" not in small.spec and torch.equal(small.seen(images), seen(images, "L"))
+
+
 def test_random_like_of_a_wrapped_encoder_is_the_wrapped_random_like():
     net = nets.encoder("small", 32, width=4)
     images = torch.rand(2, 3, 32, 32)

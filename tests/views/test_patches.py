@@ -162,7 +162,7 @@ def test_degraded_patches_are_shrunk_and_enlarged(generator):
     patches = torch.rand(1, 3, 24, 24, generator=generator).expand(900, 3, 24, 24)
     out = degrade(patches, 1 / 3, 6, generator)
     same = (out - patches).abs().flatten(1).amax(1) < 1e-6
-    assert abs((~same).float().mean() - 1 / 3 * 18 / 19) < 0.04
+    assert abs((~same).float().mean() - 1 / 3) < 0.04
     peers = torch.cat(
         [
             F.interpolate(
@@ -177,6 +177,16 @@ def test_degraded_patches_are_shrunk_and_enlarged(generator):
     assert distance.amin(1).max() < 1e-3 and len(distance[~same].argmin(1).unique()) == 18
     assert degrade(patches, 0.0) is patches
     assert degrade(patches[:4].unsqueeze(0), 1.0, generator=generator).shape == (1, 4, 3, 24, 24)
+
+
+@pytest.mark.parametrize("side", [96, 16])
+def test_of_degraded_patches_the_number_of_pixels_is_uniform(side, generator):
+    """As in the authors' code: (48^2 - 10^2) / (95^2 - 10^2) = 0.247 have less than half the side."""
+    patches = torch.rand(1200, 1, side, side, generator=generator, dtype=torch.float64).expand(-1, 3, -1, -1)
+    sides = torch.linalg.matrix_rank(degrade(patches, 1.0, generator=generator)[:, 0], rtol=1e-5)
+    assert sides.min() <= max(2, side // 5) and sides.max() < side
+    for part, share in ((0.25, 0.053), (0.5, 0.247), (0.75, 0.57)):  # of the side: of the patches
+        assert (sides < part * side).float().mean() == pytest.approx(share, abs=0.03)
 
 
 def test_quarters_and_halves(generator):

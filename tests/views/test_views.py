@@ -135,3 +135,13 @@ def test_recipes_have_the_papers_parts():
     assert V.simclr_view(flip=False).views[0].flip == 0
     dino = V.dino_views(32, 16, n_local=6)
     assert [tuple(v.shape[2:]) for v in dino(torch.rand(2, 3, 40, 40))] == [(32, 32)] * 2 + [(16, 16)] * 6
+
+
+def test_moco_v1_turns_grey_before_the_jitter(generator):
+    """A red pixel then has the grey of red, 0.338, times a brightness of 0.6 to 1.4, and no hue's in between."""
+    red = torch.tensor([0.9, 0.1, 0.1]).view(1, 3, 1, 1).expand(6000, 3, 4, 4)
+    out = V.moco_v1_view(None)(red, generator)[:, :, 0, 0]
+    grey = out[(out.amax(1) - out.amin(1)) < 1e-3, 0]
+    assert len(grey) / 6000 == pytest.approx(0.2, abs=0.03)
+    assert grey.mean().item() == pytest.approx(0.338, abs=0.01)
+    assert grey.std().item() == pytest.approx(0.079, abs=0.006)

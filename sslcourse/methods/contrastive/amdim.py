@@ -35,16 +35,22 @@ class Embedding(nn.Module):
 class AMDIM(Method):
     """Augmented multiscale deep InfoMax: mutual information between features of two views, at several scales.
 
-    With f_1 the global feature and f_n the embedded maps of n x n places, L = NCE(1 -> n) for each of `layers`, plus
-    NCE(n -> n) of the last of them from one random place of each image; each in both directions, halved. Scores
+    f_1 is the encoder's feature itself, batch-normed, and f_n are the embedded maps of n x n places, as wide as it
+    (`d` None). L = NCE(1 -> n) for each of `layers`, plus NCE(n -> n) of the last of them from one random place of
+    each image; each in both directions, halved. Scores
     are s = f . g / sqrt(d), clipped softly to c tanh(s / c); lam mean(s^2) is added to each NCE, before
     clipping. For each place of the right image the negatives are all places of all other images of the global batch,
-    N - 1 of them with n^2 places: the loss at chance is the sum of log(1 + (N - 1) n^2).
-    lam: 0.04 in the paper, 0.05 in its code. Each crop is of `min_scale` of the image or more; the flip is
-    common to both views (code).
-    The paper's maps are 5x5 and 7x7 of a network that limits receptive fields, without padding; here `layers` are stages of
-    an ordinary convolutional encoder (None: the last two), whose places see most of the image.
-    `kept`: the encoder before the embeddings.
+    N - 1 of them with n^2 places: the loss at chance is the sum of log(1 + (N - 1) n^2). Each crop is of `min_scale`
+    of the image or more; the flip is common to both views. With a number `d` f_1, too, is embedded, in `d` dimensions.
+    `kept`: the encoder. Its feature is f_1, which the paper probes, but for the norm's scale and offset of each
+    channel; with a number `d` it is what lies before f_1.
+
+    Differs: the paper's maps are 5x5 and 7x7 of a network that limits receptive fields, without padding and mostly
+    without norm, whose last layer makes f_1; here `layers` are stages of an ordinary encoder (None: the last two),
+    whose places see most of the image, and f_1 is the mean of its last map (also in a transformer, whose feature may
+    be another). lam is 0.04 in the paper and in its code's last state, 0.05 in between. Their embeddings begin as the
+    identity where they can and have their inner norm only if told so. The views are those of their STL-10: on CIFAR-10
+    theirs shift by 4 px instead of a crop, on ImageNet 0.2 are grey.
     """
 
     name = "amdim"
@@ -59,7 +65,7 @@ class AMDIM(Method):
         encoder: Encoder,
         *,
         layers: Sequence[str] | None = None,
-        d: int = 1024,
+        d: int | None = None,
         c: float = 20.0,
         lam: float = 0.04,
         min_scale: float = 0.3,
@@ -76,14 +82,14 @@ class AMDIM(Method):
         self.chosen = list(channels)[-2:] if layers is None else list(layers)
         if not set(self.chosen) <= set(channels) or not self.chosen:
             raise UserError(f"amdim layers {layers}: choose from {', '.join(channels)}")
-        self.f_1 = Embedding(encoder.dim, d)
-        self.f_n = nn.ModuleDict({name: Embedding(channels[name], d) for name in self.chosen})
+        self.f_1 = Embedding(encoder.dim, d) if d else nn.BatchNorm2d(encoder.dim)
+        self.f_n = nn.ModuleDict({name: Embedding(channels[name], d or encoder.dim) for name in self.chosen})
 
     def embedded(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
         """(2B, 3, H, W) -> the global feature of each view (2, B, d), and for each layer its places (2, B, n^2, d)."""
         maps = {name: as_map(x) for name, x in self.encoder.layers(images).items()}
         whole = list(maps.values())[-1].mean((2, 3), keepdim=True)  # (2B, D, n, n) -> (2B, D, 1, 1)
-        f_1 = self.f_1(whole).view(2, -1, self.d)  # (2B, d, 1, 1) -> (2, B, d)
+        f_1 = self.f_1(whole)[:, :, 0, 0].unflatten(0, (2, -1))  # (2B, d, 1, 1) -> (2, B, d)
         f_n = [f(maps[name]).flatten(2).mT for name, f in self.f_n.items()]  # (2B, d, n, n) -> (2B, n^2, d)
         return f_1, [x.unflatten(0, (2, -1)) for x in f_n]  # (2B, n^2, d) -> (2, B, n^2, d)
 
@@ -94,7 +100,7 @@ class AMDIM(Method):
         f_1, f_n = self.embedded(torch.cat([self.view(images), self.view(images)]))
         last = f_n[-1]
         place = torch.randint(last.shape[2], last.shape[:2], device=images.device)[..., None, None]
-        place = place.expand(-1, -1, 1, self.d)  # (2, B) -> (2, B, 1, d)
+        place = place.expand(-1, -1, 1, last.shape[3])  # (2, B) -> (2, B, 1, d)
         sources = [f_1[:, None]] * (len(f_n) - 1)
         sources += [torch.stack([f_1, last.gather(2, place)[:, :, 0]], 1)]  # (2, 2, B, d): 1 -> n and n -> n
         parts = [nce(s, x.flip(0), self.c) for s, x in zip(sources, f_n, strict=True)]

@@ -109,7 +109,8 @@ class CPC(Method):
         grid = self.encoder.patches(self.view(images))
         x = self.patch_view(grid.flatten(0, 2))  # (B, h, h, 3, s, s) -> (B * h * h, 3, s, s)
         if self.drop:
-            x = torch.where(coins(self.drop, x, None), drop_colours(x), x)
+            grey = self.encoder.adapted(x.new_full((1, 1, 1, 1), 0.5))  # to the encoder, 0
+            x = torch.where(coins(self.drop, x, None), drop_colours(x, mean=grey), x)
         return x.view(grid.shape)  # (B * h * h, 3, s, s) -> (B, h, h, 3, s, s)
 
     def predictions(self, z: Tensor) -> Tensor:

@@ -42,8 +42,8 @@ class MoCo(Method):
 
     L = -log(exp(q.k+ / tau) / (exp(q.k+ / tau) + sum_i exp(q.k_i / tau))): q from f and a head, k+ from another
     view by a copy of both that follows slowly, psi <- m psi + (1 - m) theta, once between the optimiser's step
-    and the next keys (in the authors' code just before the keys). The queue holds the latest K keys, without
-    gradient; those of this step enter it after the loss. Defaults are those of v2 (2003.04297); v1 is
+    and the next keys. The queue holds the latest K keys, without gradient; those of this step enter it after the
+    loss. Defaults are those of v2 (2003.04297); v1 is
     `head="linear", views="v1", temperature=0.07`. `symmetric`: both views are query and key, the two losses
     are added and both keys enter (the authors' CIFAR demo). m = 0: keys by the current encoder.
     `rows`: batch norm over so many images at a time, as if each group were on a device of its own (0: the whole
@@ -53,6 +53,10 @@ class MoCo(Method):
     `made` and `image` say at which step and of which image each key was made (-1: none yet). `blur` None: only if
     the encoder is for more than 32 px.
     `kept`: f, the query encoder.
+
+    Differs: theirs has a norm for each of 8 devices and shuffles the keys among these; here it is over the whole batch
+    unless `rows` is set. Their slow copy moves just before the keys, also in the
+    first step, when it is still equal. K need not be a multiple of the batch. No blur at 32 px or less.
     """
 
     name = "moco"
@@ -94,7 +98,7 @@ class MoCo(Method):
     def prepare(self, data: Data) -> None:
         if self.rows and world_size() > 1:
             raise UserError(
-                f"moco rows={self.rows}: split batch norm is for one process; with {world_size()} give rows=0"
+                f"{self.name} rows={self.rows}: split batch norm is for one process; with {world_size()} give rows=0"
             )
 
     def queries(self, x: Tensor) -> Tensor:
@@ -117,7 +121,7 @@ class MoCo(Method):
         """Two views of the same images -> q, k (B, dim) and what to log. In training the keys wait for the queue."""
         if self.training and self.rows and len(x_q) % self.rows:
             raise UserError(
-                f"moco rows={self.rows}: a batch of {len(x_q)} has no such groups, give a divisor of it"
+                f"{self.name} rows={self.rows}: a batch of {len(x_q)} has no such groups, give a divisor of it"
             )
         q, k = self.queries(x_q), self.keys(x_k)
         loss, accuracy = info_nce(q, k, self.queue.keys, self.temperature)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,10 @@ from sslcourse.nets.momentum import follow, momentum_copy
 from sslcourse.nets.precision import full_precision
 from sslcourse.nets.world import gather, rank
 from sslcourse.views import byol_views
+
+# what the authors' reference runs give either kind of encoder
+TRANSFORMER = {"temperature": 0.2, "layers": 3, "predictor_norm": True, "min_scale": 0.08}
+CONVOLUTIONAL = {"temperature": 1.0, "layers": 2, "predictor_norm": False, "min_scale": 0.2}
 
 
 @full_precision
@@ -29,11 +34,11 @@ def ctr(q: Tensor, k: Tensor, tau: float) -> tuple[Tensor, Tensor]:
     return 2 * tau * F.cross_entropy(logits, own), (logits.argmax(1) == own).float().mean()
 
 
-def plain_head(inputs: int, hidden: int, outputs: int, layers: int) -> nn.Sequential:
-    """A projection head whose last batch norm has neither scale nor offset."""
-    head = projection_head(inputs, hidden, outputs, layers)
-    head[-1] = nn.BatchNorm1d(outputs, affine=False)
-    return head
+def head(inputs: int, hidden: int, outputs: int, layers: int, last_norm: bool = True) -> nn.Sequential:
+    """A projection head that ends in a batch norm with neither scale nor offset, or in a linear map without offset."""
+    made = projection_head(inputs, hidden, outputs, layers)
+    made[-1] = nn.BatchNorm1d(outputs, affine=False)
+    return made if last_norm else made[:-1]
 
 
 def patch_embedding(encoder: Encoder) -> nn.Conv2d | None:
@@ -47,16 +52,22 @@ class MoCoV3(Method):
     """Query and key change places and the other images of the batch are the negatives.
 
     L = ctr(q1, k2) + ctr(q2, k1), ctr = 2 tau CE: q = predictor(g(f(view))), k = a slow copy of g(f(view)) without
-    gradient, psi <- m psi + (1 - m) theta with m rising from `momentum` to 1 on a cosine. g has `layers` layers
-    (the authors' ResNet has 2), the predictor 2; the last norm of both is without parameters. `frozen_patches`:
-    a transformer's patch embedding stays at its random start (uniform, Glorot), which keeps training stable;
-    a convolutional encoder has none. Views are BYOL's two, crops of at least `min_scale`; `blur` None: only if the
-    encoder is for more than 32 px. Images seen at once matter: the paper's batch is 4,096.
+    gradient, psi <- m psi + (1 - m) theta with m rising from `momentum` to 1 on a cosine. None is what the authors
+    give this kind of encoder, a transformer and a convolutional one: `temperature` .2 and 1; crops of at least
+    `min_scale`, .08 and .2; g has `layers` layers, 3 and 2, with a norm without parameters at its end; the predictor
+    has 2, and such a norm only for a transformer (`predictor_norm`). `frozen_patches`: a transformer's patch
+    embedding stays at its random start (uniform, Glorot), which keeps training stable. Views are BYOL's two; `blur`
+    None: only if the encoder is for more than 32 px.
     `kept`: f, the online encoder.
+
+    Differs: their slow copy moves just before the keys, also in the first step, when it is still equal. The paper's
+    batch is 4,096, and images seen at once matter. Their ResNets' residual branches begin at 0. No blur at 32 px or
+    less.
     """
 
     name = "moco_v3"
     chapter = "contrastive"
+    before: ClassVar[dict] = {"predictor_norm": True}
     paper = Paper(
         "An Empirical Study of Training Self-Supervised Vision Transformers", "Chen, Xie, He", "ICCV", 2021,
         "2104.02057",
@@ -66,28 +77,37 @@ class MoCoV3(Method):
         self,
         encoder: Encoder,
         *,
-        temperature: float = 0.2,
+        temperature: float | None = None,
         momentum: float = 0.99,
         dim: int = 256,
         hidden: int = 4096,
-        layers: int = 3,
+        layers: int | None = None,
+        predictor_norm: bool | None = None,
         frozen_patches: bool = True,
-        min_scale: float = 0.08,
+        min_scale: float | None = None,
         blur: bool | None = None,
     ):
         super().__init__(encoder)
+        self.predictor_norm = predictor_norm
         self.temperature, self.momentum, self.dim, self.hidden = temperature, momentum, dim, hidden
         self.layers, self.frozen_patches, self.min_scale, self.blur = layers, frozen_patches, min_scale, blur
-        self.view, self.other_view = byol_views(None, (min_scale, 1.0), blurs(encoder, blur))
         embed = patch_embedding(encoder)
+        usual = CONVOLUTIONAL if embed is None else TRANSFORMER
+        given = {
+            name: usual[name] if value is None else value
+            for name, value in self.arguments().items()
+            if name in usual
+        }
+        self.tau = given["temperature"]
+        self.view, self.other_view = byol_views(None, (given["min_scale"], 1.0), blurs(encoder, blur))
         if frozen_patches and embed is not None:
             rows = embed.weight.flatten(1)  # (D, 3, p, p) -> (D, 3 * p * p), the same memory
             nn.init.xavier_uniform_(rows)
             if embed.bias is not None:
                 nn.init.zeros_(embed.bias)
             embed.requires_grad_(False)
-        self.projector = plain_head(encoder.dim, hidden, dim, layers)
-        self.predictor = plain_head(dim, hidden, dim, 2)
+        self.projector = head(encoder.dim, hidden, dim, given["layers"])
+        self.predictor = head(dim, hidden, dim, 2, given["predictor_norm"])
         self.key_encoder, self.key_projector = momentum_copy(encoder), momentum_copy(self.projector)
 
     def loss(
@@ -97,8 +117,8 @@ class MoCoV3(Method):
         q1, q2 = (self.predictor(self.projector(self.encoder(v))) for v in x)
         with torch.no_grad():
             k1, k2 = (self.key_projector(self.key_encoder(v)) for v in x)
-        loss1, accuracy1 = ctr(q1, k2, self.temperature)
-        loss2, accuracy2 = ctr(q2, k1, self.temperature)
+        loss1, accuracy1 = ctr(q1, k2, self.tau)
+        loss2, accuracy2 = ctr(q2, k1, self.tau)
         return {"loss": loss1 + loss2, "accuracy": (accuracy1 + accuracy2) / 2}
 
     def after_step(self) -> None:

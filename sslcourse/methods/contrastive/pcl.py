@@ -13,6 +13,7 @@ from sslcourse.methods.contrastive.moco import MoCo
 from sslcourse.methods.method import Paper
 from sslcourse.nets import Encoder
 from sslcourse.nets.kmeans import concentration, kmeans
+from sslcourse.nets.precision import full_precision
 from sslcourse.nets.world import global_sum, rank
 
 
@@ -30,6 +31,13 @@ def prototype_logits(v: Tensor, own: Tensor, c: Tensor, phi: Tensor, r: int) -> 
     return torch.cat([positive, logits.masked_fill(out, -torch.inf)], 1)
 
 
+@full_precision
+def proto_nce(q: Tensor, own: Tensor, c: Tensor, phi: Tensor, r: int) -> Tensor:
+    """The loss of one clustering for queries q (B, D) of any length, see `prototype_logits`. Chance: log(1 + r)."""
+    logits = prototype_logits(F.normalize(q, dim=1), own, c, phi, r)
+    return F.cross_entropy(logits, torch.zeros_like(own))
+
+
 class PCL(MoCo):
     """Prototypical contrast: InfoNCE as in MoCo v2, plus the same against the centroids of k-means.
 
@@ -37,9 +45,15 @@ class PCL(MoCo):
     m-th clustering, c the centroids at unit length, phi their concentration (nets.kmeans), against
     `negatives` = r other prototypes. At the start of each epoch after the first `warmup`, which have InfoNCE
     alone, the features of the slow encoder for all training images (`images` many, without augmentation) are
-    clustered into `clusters` groups, M numbers, none more than there are images. The paper's code
-    also counts the prototypes of the other images of the batch as negatives, an image's own one included.
-    In evaluation the loss is InfoNCE alone: held-out images belong to no cluster. `kept`: the query encoder.
+    clustered into `clusters` groups, M numbers, none more than there are images. `rows` and `shuffle`: batch norm in
+    groups and shuffled keys, as in MoCo. In evaluation the loss is InfoNCE alone: held-out images belong to no
+    cluster. `kept`: the query encoder.
+
+    Differs: head, views and temperature are those of the authors' second version, which they train as MoCo v2 (the
+    first has MoCo v1's head and views). The keys' norm is shuffled only with `rows`, for their shuffle is one between
+    devices. In their code the negatives are the prototypes of the batch's other images, an image's own
+    one included where two share it, and r that belong to nobody in the batch; here r others of each image's own,
+    drawn once for the batch. k-means is ours, not faiss. What differs in MoCo differs here.
     """
 
     name = "pcl"
@@ -64,9 +78,12 @@ class PCL(MoCo):
         momentum: float = 0.999,
         min_scale: float = 0.2,
         blur: bool | None = None,
+        rows: int = 0,
+        shuffle: bool = True,
     ):
         super().__init__(
-            encoder, length=length, dim=dim, temperature=temperature, momentum=momentum, min_scale=min_scale, blur=blur
+            encoder, length=length, dim=dim, temperature=temperature, momentum=momentum, min_scale=min_scale, blur=blur,
+            rows=rows, shuffle=shuffle,
         )  # fmt: skip
         self.images, self.clusters, self.negatives = images, list(clusters), negatives
         self.alpha, self.warmup, self.iterations = alpha, warmup, iterations
@@ -114,9 +131,10 @@ class PCL(MoCo):
         q, _, logged = self.contrast(self.view(images), self.view(images), index)
         if index is None or not self.training:
             return logged
-        v, target, losses = F.normalize(q, dim=1), torch.zeros_like(index), []
-        for own, (_, c, phi) in zip(self.cluster[:, index], self.prototypes(), strict=True):
-            losses.append(F.cross_entropy(prototype_logits(v, own, c, phi, self.negatives), target))
+        losses = [
+            proto_nce(q, own, c, phi, self.negatives)
+            for own, (_, c, phi) in zip(self.cluster[:, index], self.prototypes(), strict=True)
+        ]
         begun = self.epoch > self.warmup  # not an `if`: a GPU need not be asked
         proto = torch.stack(losses).mean() * begun
         return {**logged, "loss": logged["loss"] + proto, "infonce": logged["loss"], "proto": proto}

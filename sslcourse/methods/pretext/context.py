@@ -38,16 +38,23 @@ def neighbours() -> tuple[Tensor, Tensor, Tensor]:
 class Context(Method):
     """Two neighbouring patches of an image; an eight-way classifier must say where the second lies.
 
-    L = -mean log F^y(f(first), f(second)). As in the authors' code whole 3x3 grids are cut, each patch is encoded
-    once, and every pair of neighbours is asked in both directions. There are 12 straight pairs and 8 diagonal ones,
+    L = -mean log F^y(f(first), f(second)). 3x3 grids are cut, `grids` per image and step, each patch is encoded once,
+    and every pair of neighbours is asked in both directions. There are 12 straight pairs and 8 diagonal ones,
     so chance is an accuracy of 0.15 and a loss of 2.059, not quite log 8.
     Against shortcuts: a `gap` between patches, `jitter` of their places, `colours` "drop" (one random channel stays),
     "project" (green-magenta removed) or "keep", a share `degrade` of coarse patches, and `normalise`, by each
     patch's mean and deviation over all channels. `patch` None takes gap and jitter from the size: 64 px: 16, 8, 1.
-    A random square of at least `min_area` of the image (mirrored or not, which is ours) is resized bilinearly to a
-    canvas that holds a grid; at 1/3 patches come at as many scales as in the paper. `grids` per image and step.
-    Two hidden layers of `hidden`; the paper has three of 4096.
+    A random square of at least `min_area` of the image is resized bilinearly to a canvas that holds a grid; at 1/3
+    patches come at as many scales as in the paper. Two hidden layers of `hidden`.
     `kept`: the encoder. It is trained on patches and probed on whole images in full colour, as they are.
+
+    Differs: the authors' grids begin at random and fill the whole resized image with as many patches as fit (3 to 4
+    to a side of most), ours are 3x3 in a square crop of it, for two rows more do not fit a small image; the square
+    is mirrored or not, their images are not. Coarse patches are shrunk without aliases. Dropped channels are the
+    paper's Gaussian noise, uniform in the code, which divides by the root mean square over all channels as
+    we do. f is the encoder and one layer (the paper: AlexNet's first six), then come two layers, theirs
+    three, all of 4096; ours have batch norm without scale in each hidden one, theirs not in the last. The paper's
+    loss is summed, for plain SGD at 1e-5.
     """
 
     name = "context"
@@ -98,7 +105,7 @@ class Context(Method):
     def cleaned(self, patches: Tensor) -> Tensor:
         """Patches as the encoder sees them: colours dropped or projected, then normalised; same shape."""
         patches = COLOURS[self.colours](patches)
-        return standardise(patches, per_channel=False) if self.normalise else patches
+        return self.encoder.adapted(standardise(patches, per_channel=False)) if self.normalise else patches
 
     def features_of(self, patches: Tensor) -> Tensor:
         """One tower: (P, 3, s, s) -> (P, hidden)."""

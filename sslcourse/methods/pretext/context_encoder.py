@@ -34,14 +34,19 @@ class ChannelwiseLinear(nn.Module):
 class ContextEncoder(Method):
     """Hide a region H of x, show its mean colour there, and paint it: F is encoder and up-conv decoder.
 
-    L_rec = weighted mean over M of (x - F((1 - H) * x))^2, where M is H and a band of `overlap` pixels (of
-    128) of visible context about it, which weighs `band` times as much, so that the filling fits its
-    border. L = .999 L_rec + .001 L_adv: a discriminator that sees M only tells true from painted; its own
+    L_rec = mean over M of w (x - F((1 - H) * x))^2 with colours in [-1, 1], where M is H and a band of `overlap`
+    pixels (of 128) of visible context about it, in which w = `band`, else 1, so that the filling fits its border.
+    L = .999 L_rec + .001 L_adv: a discriminator that sees M only tells true from painted; its own
     loss is in the same scalar, but on detached pixels, and the painter's term passes through a detached
     copy of its weights: neither player's gradient reaches the other. `region`: "centre", where M is the
-    middle half, or "random", blocks on about a quarter (the paper also cuts arbitrary shapes); `adversarial=0`, without discriminator, is what
-    the paper uses to learn features. `kept`: the encoder, which never saw a whole image. The paper's D
-    learns at a tenth of the rate with beta1 = .5, which the recipe's optimiser does not know.
+    middle half, or "random", blocks on about a quarter; `adversarial=0`, without discriminator, is what
+    the paper uses to learn features. `kept`: the encoder, which never saw a whole image.
+
+    Differs: the paper also cuts arbitrary shapes, and the code cuts blobs of a thresholded noise, one for the whole
+    batch, and there compares, and shows the discriminator, all pixels. F ends in a sigmoid on [0, 1] (a tanh), and
+    maps of the encoder's size pass the channel-wise layer (the code: a bottleneck of 4,000 numbers). The
+    discriminator has no batch norm and sees the mean colour about M (the code: M cut out); it learns at a tenth of
+    the rate as theirs, with the recipe's optimiser (theirs: Adam, beta1 .5).
     """
 
     name = "context_encoder"
@@ -131,17 +136,17 @@ class ContextEncoder(Method):
     ) -> dict[str, Tensor]:
         H, M = self.regions(images)
         x = self.painted(images, H)
-        weight = torch.where(H, 1.0, self.band) * M  # (B, 1, S, S)
-        reconstruction = global_mean((images - x).square(), weight)
+        weight = torch.where(H, 1.0, self.band)  # (B, 1, S, S)
+        reconstruction = global_mean(weight * (2 * images - 2 * x).square(), M)
         if self.discriminator is None:
             return {"loss": reconstruction, "reconstruction": reconstruction}
         real, fake = torch.where(M, images, self.fill), torch.where(M, x, self.fill)
-        judged = promoted(self.discriminator(torch.cat([real, fake.detach()])))
+        judged = promoted(self.discriminator(2 * torch.cat([real, fake.detach()]) - 1))
         truth = torch.ones_like(judged)
         truth[len(images) :] = 0
-        judge = F.binary_cross_entropy_with_logits(judged, truth)
+        judge = 2 * F.binary_cross_entropy_with_logits(judged, truth)  # the sum over true and painted
         fixed = {name: p.detach() for name, p in self.discriminator.named_parameters()}
-        fooled = promoted(functional_call(self.discriminator, fixed, (fake,)))
+        fooled = promoted(functional_call(self.discriminator, fixed, (2 * fake - 1,)))
         adversarial = F.binary_cross_entropy_with_logits(fooled, torch.ones_like(fooled))
         loss = (1 - self.adversarial) * reconstruction + self.adversarial * adversarial + judge
         return {
@@ -150,7 +155,7 @@ class ContextEncoder(Method):
 
 
 def discriminator(size: int, width: int) -> nn.Sequential:
-    """(B, 3, S, S) -> (B, 1), the logit of "true". Halves until 4 pixels or fewer are left."""
+    """(B, 3, S, S) in [-1, 1] -> (B, 1), the logit of "true". Halves until 4 pixels or fewer are left."""
     parts: list[nn.Module] = []
     inputs, outputs = 3, width // 2
     while size > 4:

@@ -98,7 +98,7 @@ class Jigsaw(Method):
 
     def features_of(self, t: Tensor) -> Tensor:
         """The towers: tiles (B, 9, 3, t, t) in [0, 1] -> (B, 9, tower)."""
-        t = standardise(t) if self.normalise else t
+        t = self.encoder.adapted(standardise(t)) if self.normalise else t
         h = self.fc6(self.encoder(t.flatten(0, 1)))  # (B, 9, 3, t, t) -> (B * 9, tower)
         return h.view(-1, 9, self.tower)  # (B * 9, tower) -> (B, 9, tower)
 
