@@ -5,7 +5,7 @@ import sys
 
 
 @functools.cache
-def warn(text: str) -> None:
+def warn_once(text: str) -> None:
     """Print "warning: text" on stderr, the first time that this process says it."""
     print(f"warning: {text}", file=sys.stderr)
 

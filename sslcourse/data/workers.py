@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from sslcourse.data.decode import BadImage, check, read_rgb
-from sslcourse.errors import UserError, warn
+from sslcourse.errors import UserError, warn_once
 
 TASK = 2 << 20  # bytes of pixels that a worker decodes at a time: what is under way stays below some 32 MB
 FILES = 256  # of a task, at most
@@ -157,7 +157,7 @@ def _start(crew: list[tuple[BaseProcess, Connection]], decoder: Decoder, workers
             crew.append((process, ours))
     except (OSError, AssertionError) as error:  # a limit of memory, processes or files; a daemon's daemon
         if not crew:
-            warn(f"images are decoded without worker processes, for none could be started: {error}")
+            warn_once(f"images are decoded without worker processes, for none could be started: {error}")
     return shared
 
 
