@@ -290,7 +290,7 @@ LAWS = {
             solarise_add=lambda level, sign: (110 * level).floor(),
             posterise=lambda level, sign: (4 * level).floor(),
         ),
-        0.5, _normal, (0, 10),
+        0.5, _normal, (0, 30),
     ),
     "paper": Law(
         _amounts(

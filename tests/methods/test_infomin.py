@@ -60,6 +60,8 @@ def test_views_are_stronger_than_mocos():
     assert "GaussianBlur" in [type(view).__name__ for view in make(64).view.views]
     randaugment = make(operations=1, magnitude=7).view.views[2]
     assert randaugment.law is LAWS["infomin"] and (randaugment.operations, randaugment.magnitude) == (1, 7)
+    assert "RandAugment" not in [type(view).__name__ for view in make(operations=0).view.views]
+    assert make(magnitude=20).view.views[2].magnitude == 20  # a run saved with it loads; it is cut to 10
     out = make().view(images)
     assert out.shape == images.shape and 0 <= out.min() and out.max() <= 1
     assert F.mse_loss(out, images) > 0.02

@@ -9,6 +9,7 @@ from sslcourse.methods.contrastive.losses import info_nce
 from sslcourse.methods.contrastive.moco import MoCo, blurs, projection
 from sslcourse.methods.method import Paper
 from sslcourse.nets import Encoder
+from sslcourse.nets.grouped import grouped
 from sslcourse.views import ColourJitter, Compose, GaussianBlur, Greyscale, RandomResizedCrop, tiles
 from sslcourse.views.randaugment import RandAugment
 
@@ -19,7 +20,8 @@ class InfoMin(MoCo):
     L = (1 - beta) InfoNCE(q, k+) + beta InfoNCE(q_jig, k+), against the same key and queue. q_jig: nine tiles of a weak
     view, each through the encoder and a head, joined in random order and mapped to `dim`. The view is the
     paper's: crop, flip, strong jitter, blur, RandAugment (`operations`, `magnitude`), grey; `blur` None: only if the
-    encoder is for more than 32 px. `kept`: the query encoder.
+    encoder is for more than 32 px. `rows` and `shuffle`: batch norm in groups and shuffled keys, as in MoCo. `kept`: the
+    query encoder.
 
     RandAugment is that of the authors' code (PyContrast): 15 operations with invert and solarise_add, each made
     with probability 1/2 at a magnitude N(`magnitude`, 0.5) of 10, cut at 10, so 9.8 in the mean.
@@ -44,9 +46,12 @@ class InfoMin(MoCo):
         momentum: float = 0.999,
         min_scale: float = 0.2,
         blur: bool | None = None,
+        rows: int = 0,
+        shuffle: bool = True,
     ):
         super().__init__(
-            encoder, length=length, dim=dim, temperature=temperature, momentum=momentum, min_scale=min_scale, blur=blur
+            encoder, length=length, dim=dim, temperature=temperature, momentum=momentum, min_scale=min_scale, blur=blur,
+            rows=rows, shuffle=shuffle,
         )  # fmt: skip
         self.beta, self.operations, self.magnitude = beta, operations, magnitude
         self.view = Compose([
@@ -60,7 +65,8 @@ class InfoMin(MoCo):
         """(B, 3, H, H) -> q_jig (B, dim), from tiles of 64/85 of their cells."""
         cell = images.shape[-1] // 3
         t = tiles(self.weak_view(images), cell, round(cell * 64 / 85))  # (B, 9, 3, t, t)
-        h = self.tile_projector(self.encoder(t.flatten(0, 1)))  # (B, 9, 3, t, t) -> (B * 9, dim)
+        with grouped(9 * self.rows, self.encoder):  # the tiles of so many images
+            h = self.tile_projector(self.encoder(t.flatten(0, 1)))  # (B, 9, 3, t, t) -> (B * 9, dim)
         order = torch.rand(len(t), 9, device=t.device).argsort(1)  # (B, 9)
         order = order[:, :, None].expand(-1, -1, self.dim)
         h = h.view(len(t), 9, -1).gather(1, order)  # (B * 9, D) -> (B, 9, D)
