@@ -14,8 +14,7 @@ from torch import Tensor
 
 from sslcourse.errors import UserError
 from sslcourse.views.colour import brightness_, contrast_, saturation_
-from sslcourse.views.compose import Compose
-from sslcourse.views.crops import HorizontalFlip, ShiftCrop
+from sslcourse.views.compose import Compose, weak_view
 from sslcourse.views.distort import Cutout, square
 from sslcourse.views.view import View, constant, uniform
 
@@ -80,12 +79,7 @@ def strong_view(size: int | None = None, operations: int = 2, magnitude: float =
 
     It keeps the images' size; `size` is accepted so that recipes can be exchanged.
     """
-    return Compose([*shift_and_flip().views, RandAugment(operations, magnitude), Cutout(0.5)])
-
-
-def shift_and_flip() -> Compose:
-    """FixMatch's and UDA's weak view: a shift by up to 4 px, reflected at the border, and a flip."""
-    return Compose([ShiftCrop(4, "reflect"), HorizontalFlip(0.5)])
+    return Compose([*weak_view(mode="reflect").views, RandAugment(operations, magnitude), Cutout(0.5)])
 
 
 def randaugment_(images: Tensor, operation: Tensor, amount: Tensor, place: Tensor | None = None) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sslcourse.methods.method import Paper
-from sslcourse.views.randaugment import shift_and_flip
+from sslcourse.views import weak_view
 
 
 class Baseline(nn.Module):
@@ -33,7 +33,7 @@ class Baseline(nn.Module):
     def __init__(self, mu: int):
         super().__init__()
         self.mu = mu
-        self.weak = shift_and_flip()
+        self.weak = weak_view(mode="reflect")
 
     def begin(self, net: nn.Sequential) -> None:
         """Once, before the optimiser is made: networks beside `net`'s encoder and classifier."""

@@ -12,8 +12,7 @@ from sslcourse.errors import UserError
 from sslcourse.evaluate.semisupervised.baseline import Baseline
 from sslcourse.evaluate.semisupervised.vat import kl
 from sslcourse.methods.method import Paper
-from sslcourse.views import Compose, Cutout, RandAugment
-from sslcourse.views.randaugment import shift_and_flip
+from sslcourse.views import Compose, Cutout, RandAugment, weak_view
 
 TSA = {  # how fast the labelled images' threshold grows, from 0 to 1
     "log": lambda t: 1 - math.exp(-5 * t),
@@ -55,7 +54,7 @@ class UDA(Baseline):
         self.temperature, self.threshold, self.weight = temperature, threshold, weight
         self.annealing, self.ema = annealing, ema
         augmented = RandAugment(operations, magnitude, "uda"), Cutout(0.5)
-        self.strong = Compose([*augmented, *shift_and_flip().views])
+        self.strong = Compose([*augmented, *weak_view(mode="reflect").views])
 
     def rate(self, progress: float) -> float:
         return math.cos(7 * math.pi * progress / 16)
