@@ -238,13 +238,14 @@ class Loop:
     def config(self, data_name: str, precision: str) -> dict:
         method = self.method
         known = METHODS.get(method.name) is type(method)
-        arguments = method.arguments() if known else {}
+        arguments, origin = method.arguments() if known else {}, self.data.origin
         return {
             "method": method.name if known else type(method).__name__,
             "arguments": arguments,
             "encoder": method.encoder.spec,
             "recipe": asdict(replace(self.recipe, measured="")),
-            "data": data_name,
+            "data": data_name,  # as it was given
+            **({"folder": origin.folder, "files": origin.fingerprint} if origin else {}),
             "size": self.data.size,
             "n_train": len(self.data.train),
             "seed": self.seed,
@@ -268,6 +269,8 @@ class Loop:
             tensors, numbers = checkpoint.optimizer_tensors(self.optimizer)
             tensors |= {f"model.{name}": value for name, value in self.method.state_dict().items()}
             tensors |= {f"random.{i}": value for i, value in enumerate(states)}
+            if self.data.origin:
+                tensors["files"] = torch.frombuffer(bytearray(self.data.origin.files), dtype=torch.uint8)
             scaler = getattr(self.fabric.strategy.precision, "scaler", None)
             metadata = {
                 "step": self.step, "sums": self.sums, "seconds": self.seconds, "numbers": numbers, "random": all_others,
@@ -290,7 +293,10 @@ class Loop:
         tensors, saved = checkpoint.read_tensors(path, advice)
         if missing := {"config", "step", "sums", "seconds", "numbers", "random", "scaler"} - saved.keys():
             raise UserError(f"{path} cannot be read (it lacks {sorted(missing)[0]!r}); {advice}")
-        refuse_differences(saved["config"], json.loads(json.dumps(self.run.config)), self.out)
+        changed = ""
+        if self.data.origin and "files" in tensors:  # an older run does not know them
+            changed = self.data.origin.difference(tensors["files"].numpy().tobytes())
+        refuse_differences(saved["config"], json.loads(json.dumps(self.run.config)), self.out, changed)
         device, rank = self.fabric.device, self.fabric.global_rank
         model = {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}
         checkpoint.load_into(self.method, model, self.out)
