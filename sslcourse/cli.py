@@ -99,14 +99,18 @@ def pretrain(a) -> tuple[dict, str]:
 
 
 def evaluate(a) -> tuple[list, str]:
+    from dataclasses import replace
+
     from sslcourse.evaluate import run_protocols
-    from sslcourse.train import Run
+    from sslcourse.runs import Run, trained_on, warn_of_changes
 
     run = Run.load(a.dir, device=a.device)
     name = a.data or run.config["data"]
     if a.size is None:
         a.size = run.config["size"]
-    scores = run_protocols(run.encoder, load(a, name), a.protocols, seed=a.seed, device=a.device)
+    data = replace(load(a, a.data or trained_on(run.config, a.dir)), name=name)
+    warn_of_changes(run.config, data)
+    scores = run_protocols(run.encoder, data, a.protocols, seed=a.seed, device=a.device)
     rows = []
     for score in scores:
         row = {**score.to_dict(), "method": run.config["method"], "data": name}

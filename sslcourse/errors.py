@@ -10,6 +10,11 @@ def warn_once(text: str) -> None:
     print(f"warning: {text}", file=sys.stderr)
 
 
+def shown(path: str) -> str:
+    """A path on one printable line."""
+    return path if path.isprintable() else ascii(path)
+
+
 class UserError(ValueError):
     """Bad input. Its message is one line: what is wrong, where, and what to do.
 

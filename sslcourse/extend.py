@@ -22,8 +22,10 @@ def stretch(recipe: dict, epochs: int | None = None) -> dict:
     return {"epochs": epochs, "lr": recipe["lr"], "warmup": min(recipe["warmup"], epochs / 2)}
 
 
-def stretches(saved: dict, asked: dict, out: Path, *, finished: bool, extend: bool) -> list[dict]:
-    """The stretches of the saved run if it goes on as `asked`; both are configurations.
+def stretches(
+    saved: dict, asked: dict, out: Path, files: str = "", *, finished: bool, extend: bool
+) -> list[dict]:
+    """The stretches of the saved run if it goes on as `asked`; both are configurations. files: see refuse_differences.
 
     The last one is new if a finished run is extended; giving the same command again goes on with it. Raises
     UserError that names what differs, or why the run cannot be extended.
@@ -32,9 +34,9 @@ def stretches(saved: dict, asked: dict, out: Path, *, finished: bool, extend: bo
     known = saved.get("stretches", [stretch(saved["recipe"])])
     saved = {name: value for name, value in saved.items() if name != "stretches"}
     if not extend or (wanted == had and len(known) > 1):
-        refuse_differences(saved, asked, out)
+        refuse_differences(saved, asked, out, files)
         return known
-    refuse_differences({**saved, "recipe": {**saved["recipe"], "epochs": wanted}}, asked, out)
+    refuse_differences({**saved, "recipe": {**saved["recipe"], "epochs": wanted}}, asked, out, files)
     if wanted <= had:
         raise UserError(
             f"{out} holds a run of {had} epochs: --epochs counts them all, so give more than {had} to extend it"

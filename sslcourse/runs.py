@@ -13,7 +13,8 @@ from torch import Tensor
 
 from sslcourse import checkpoint, nets
 from sslcourse.data.images import Data, pick_device
-from sslcourse.errors import UserError
+from sslcourse.data.origin import FOLDER, one_name
+from sslcourse.errors import UserError, warn_once
 from sslcourse.methods import METHODS
 from sslcourse.methods.method import Method
 from sslcourse.nets import Encoder
@@ -198,17 +199,20 @@ def default_arguments(method: str) -> dict:
     return {**defaults, **METHODS[method].before}
 
 
-def refuse_differences(saved: dict, asked: dict, out: Path) -> None:
+def refuse_differences(saved: dict, asked: dict, out: Path, files: str = "") -> None:
     """UserError that names the first setting in which two configurations differ.
 
     An argument that the saved run does not know came later: it ran with what is the default today, or with what
-    the method says of `before`.
+    the method says of `before`. files: the first difference between the files of the two in words, if there is one.
     """
     arguments = {**default_arguments(saved["method"]), **saved["arguments"]}
     saved = {**saved, "arguments": arguments if asked["arguments"] else saved["arguments"]}
-    flat = [
-        {**c, **{f"recipe.{k}": v for k, v in c["recipe"].items()}, "recipe": None} for c in (saved, asked)
-    ]
+    flat = [told_apart(c) for c in (saved, asked)]
+    if files and all(flat[0][name] == flat[1][name] for name in ("method", "data", "size")):
+        raise UserError(
+            f"{out} holds a run on {asked['data']} as it was, and {files}: restore the files, or train anew,"
+            " with another --out or over it with --fresh"
+        )
     for name in flat[0] | flat[1]:  # in their order: the method comes first
         was, now = (c.get(name) for c in flat)
         if was != now:
@@ -217,3 +221,43 @@ def refuse_differences(saved: dict, asked: dict, out: Path) -> None:
             raise UserError(
                 f"{out} holds a run with {name} = {was!r}, and {now!r} was asked for: choose another --out, or the same settings{how}"
             )
+
+
+def told_apart(config: dict) -> dict:
+    """What must agree, each by a name of its own; a folder by where it lies, not by how it was spelled."""
+    first = {"method": config["method"], "data": one_name(config["data"], config.get("folder"))}
+    first |= {name: config.get(name) for name in ("size", "n_train")}  # what follows from them comes after
+    others = {k: v for k, v in config.items() if k not in first and k not in ("folder", "files")}
+    return first | flattened(others)
+
+
+def flattened(settings: dict, prefix: str = "") -> dict:
+    """{"a": {"b": 1}} -> {"a.b": 1}."""
+    flat = {}
+    for name, value in settings.items():
+        flat |= flattened(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return flat
+
+
+def trained_on(config: dict, folder: Path) -> str:
+    """The name to load a run's data by, wherever one stands: a folder's is absolute, if the run knows it."""
+    if "folder" not in config:
+        return config["data"]
+    if not Path(config["folder"]).is_dir():
+        raise UserError(
+            f"{folder} was trained on {config['data']}, and {config['folder']} is not there any more:"
+            " say where such images are with --data folder:PATH"
+        )
+    return FOLDER + config["folder"]
+
+
+def warn_of_changes(config: dict, data: Data) -> None:
+    """One line on stderr if the run learned from this folder when it held other files, and its splits were others."""
+    origin = data.origin
+    if origin is None or "files" not in config or config["folder"] != origin.folder or not origin.held_out:
+        return
+    if config["files"] != origin.fingerprint:
+        warn_once(
+            f"the files of {data.name} have changed since the run was trained: what is held out for"
+            f" {' and '.join(origin.held_out)} is drawn anew, and the run may have learned from some of it"
+        )

@@ -243,13 +243,14 @@ class Loop:
     def config(self, data_name: str, precision: str) -> dict:
         method = self.method
         known = METHODS.get(method.name) is type(method)
-        arguments = method.arguments() if known else {}
+        arguments, origin = method.arguments() if known else {}, self.data.origin
         return {
             "method": method.name if known else type(method).__name__,
             "arguments": arguments,
             "encoder": method.encoder.spec,
             "recipe": asdict(replace(self.recipe, measured="")),
-            "data": data_name,
+            "data": data_name,  # as it was given
+            **({"folder": origin.folder, "files": origin.fingerprint} if origin else {}),
             "size": self.data.size,
             "n_train": len(self.data.train),
             "seed": self.seed,
@@ -273,6 +274,8 @@ class Loop:
             tensors, numbers = checkpoint.optimizer_tensors(self.optimizer)
             tensors |= {f"model.{name}": value for name, value in self.method.state_dict().items()}
             tensors |= {f"random.{i}": value for i, value in enumerate(states)}
+            if self.data.origin:
+                tensors["files"] = torch.frombuffer(bytearray(self.data.origin.files), dtype=torch.uint8)
             scaler = getattr(self.fabric.strategy.precision, "scaler", None)
             metadata = {
                 "step": self.step, "sums": self.sums, "seconds": self.seconds, "numbers": numbers, "random": all_others,
@@ -286,10 +289,13 @@ class Loop:
     def resume(self, tensors: dict[str, Tensor], saved: dict, extend: bool) -> None:
         """Take up what `out` holds. A different configuration is refused by name."""
         finished = saved["step"] >= self.steps * saved["config"]["recipe"]["epochs"]
-        asked = json.loads(json.dumps(self.run.config))
-        *past, last = stretches(saved["config"], asked, self.out, finished=finished, extend=extend)
+        asked, changed = json.loads(json.dumps(self.run.config)), ""
+        if self.data.origin and "files" in tensors:  # an older run does not know them
+            changed = self.data.origin.difference(tensors["files"].numpy().tobytes())
+        told = stretches(saved["config"], asked, self.out, changed, finished=finished, extend=extend)
+        *past, last = told
         if past:
-            self.run.config["stretches"] = [*past, last]
+            self.run.config["stretches"] = told
             self.begin, self.warmup = self.steps * sum(each["epochs"] for each in past), last["warmup"]
         device, rank = self.fabric.device, self.fabric.global_rank
         model = {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}

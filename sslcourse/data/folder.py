@@ -23,9 +23,10 @@ from torch import Tensor
 
 from sslcourse.data.decode import EXTENSIONS, BadImage, image_size
 from sslcourse.data.images import Data, ImageSet, expanded
+from sslcourse.data.origin import Origin
 from sslcourse.data.splits import divide
-from sslcourse.data.stream import StreamedSet, image_sets, shown
-from sslcourse.errors import UserError
+from sslcourse.data.stream import StreamedSet, image_sets
+from sslcourse.errors import UserError, shown
 
 SPLITS = {
     "train": "train",
@@ -66,7 +67,8 @@ def load_folder(
     limit: the first so many images of each split, in an order shuffled by `seed`: a prefix of the whole.
     stream: decode at each use; default: when the pixels would take more than 1 GB.
     """
-    parts = _split_folders(Path(path))
+    root = expanded(path)
+    parts = _split_folders(root)
     listings = {split: _list_split(folder) for split, folder in parts.items()}
     train = listings["train"]
     for split, listing in listings.items():
@@ -82,9 +84,10 @@ def load_folder(
     size = size or own_size(
         [listings[part].paths[i] for part, rows in chosen.values() for i in rows[:128].tolist()]
     )
+    origin = Origin.of(root, train.paths, [split for split in ("val", "test") if split not in parts])
     parts = {split: _take(listings[part], rows, train.classes) for split, (part, rows) in chosen.items()}
     options = dict(size=size, device=torch.device(device), skip_corrupt=skip_corrupt, stream=stream)
-    return Data(f"folder:{path}", **image_sets(parts, train.classes, **options))
+    return Data(f"folder:{path}", **image_sets(parts, train.classes, **options), origin=origin)
 
 
 def load_images(
@@ -96,7 +99,7 @@ def load_images(
     stream: bool | None = None,
 ) -> ImageSet | StreamedSet:
     """Every image of the folder (all its splits) as one set, sorted by path: what `sslcourse embed` reads."""
-    parts = _split_folders(Path(path), need_train=False)
+    parts = _split_folders(expanded(path), need_train=False)
     listings = [_list_split(folder) for folder in parts.values()]
     classes = tuple(sorted({name for listing in listings for name in listing.classes}))
     paths = [p for listing in listings for p in listing.paths]
@@ -174,7 +177,6 @@ def _identity(folder: Path) -> tuple[int, int]:
 
 def _split_folders(path: Path, need_train: bool = True) -> dict[str, Path]:
     """Split -> its folder; {"train": path} where the folder has no such level."""
-    path = expanded(path)
     folders, files = _entries(path)
     if not folders and not files:
         raise UserError(

@@ -6,11 +6,15 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from sslcourse.errors import UserError
+
+if TYPE_CHECKING:
+    from sslcourse.data.origin import Origin
 
 Batch = tuple[Tensor, Tensor, Tensor | None]
 
@@ -135,12 +139,16 @@ class ImageSet:
 
 @dataclass
 class Data:
-    """What `load` returns: three sets. Choices are made on `.val`; `.test` is read once."""
+    """What `load` returns: three sets. Choices are made on `.val`; `.test` is read once.
+
+    origin: of a `folder:PATH`, the files its training images were drawn from.
+    """
 
     name: str
     train: ImageSet
     val: ImageSet
     test: ImageSet
+    origin: Origin | None = None
 
     @property
     def classes(self) -> tuple[str, ...]:

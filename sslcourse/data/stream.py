@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 
 from sslcourse.data.images import Batch, ImageSet
 from sslcourse.data.workers import FILES, Decoder, decoded
-from sslcourse.errors import UserError
+from sslcourse.errors import UserError, shown
 
 MEMORY = 1 << 30  # bytes of pixels up to which a set is held in memory
 
@@ -39,11 +39,6 @@ class Files(Sequence):
 
     def take(self, rows: Tensor) -> Files:
         return Files([self[row] for row in rows.tolist()])
-
-
-def shown(path: str) -> str:
-    """A path on one printable line."""
-    return path if path.isprintable() else ascii(path)
 
 
 def bad_files_error(bad: list[tuple[str, str]], total: int) -> UserError:
