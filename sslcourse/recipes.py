@@ -57,7 +57,7 @@ LAPTOP = {
     "context": Recipe(
         epochs=6, batch=32, optimizer="adamw", lr=2e-3, weight_decay=0.01,
         arguments={"colours": "keep", "min_area": 0.6, "grids": 1, "hidden": 256},
-        measured="toybox-patches: linear probe on val 0.354 (random init 0.234), seed 0; 61 s on one core",
+        measured="toybox-patches: linear probe on val 0.416 (random init 0.234), seed 0; 39 s of CPU",
     ),
     "jigsaw": Recipe(
         epochs=8, batch=32, optimizer="adamw", lr=2e-3, weight_decay=0.01,
@@ -136,8 +136,7 @@ LAPTOP = {
     ),
     "amdim": Recipe(
         epochs=6, batch=128, optimizer="adamw", lr=2e-3, weight_decay=0.01,
-        arguments={"d": 128},
-        measured="toybox: linear probe 0.606 +- 0.019 (random init 0.306), three seeds",
+        measured="toybox: linear probe on val 0.602 (random init 0.314), seed 0; 78 s of CPU",
     ),
     "nat": Recipe(
         epochs=80, batch=128, optimizer="adamw", lr=2e-3, weight_decay=0.01, arguments={"dim": 128},
