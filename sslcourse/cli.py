@@ -86,7 +86,7 @@ def pretrain(a) -> tuple[dict, str]:
     changed = {name: getattr(a, name) for name in ("batch", "lr") if getattr(a, name) is not None}
     run = train.pretrain(
         a.method, load(a), recipe=replace(recipe, **changed), epochs=a.epochs, out=a.out, seed=a.seed,
-        device=a.device, precision=a.precision, resume=not a.fresh,
+        device=a.device, precision=a.precision, resume=not a.fresh, extend=a.extend,
     )  # fmt: skip
     last = run.history[-1]
     document = {"method": a.method, "data": a.data, "out": str(a.out), "epochs": last["epoch"], "loss": last["loss"],
@@ -289,7 +289,13 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--precision", default="32", metavar="P", help="32 (default), bf16, fp16, 64")
     p.add_argument("--encoder", metavar="E", help="small, resnet18, resnet50, vit or timm:NAME")
     p.add_argument("--profile", **profiles)
-    p.add_argument("--fresh", action="store_true", help="start anew even if DIR holds a run")
+    again = p.add_mutually_exclusive_group()
+    again.add_argument("--fresh", action="store_true", help="start anew even if DIR holds a run")
+    again.add_argument(
+        "--extend",
+        action="store_true",
+        help="go on from the end of the finished run in DIR, up to --epochs in all, with a new schedule",
+    )
 
     p = verb(evaluate, "score a run, beside the same encoder at random initialisation")
     p.add_argument("dir", type=Path, metavar="DIR", help="folder of a run")

@@ -17,6 +17,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from sslcourse import recipes
+from sslcourse.data.images import cache_dir
 from sslcourse.errors import UserError
 from sslcourse.lesson import ROOT, build_dir
 from sslcourse.plots import table
@@ -250,6 +251,7 @@ def run_course(
     timeout: seconds per cell. Returns 1 if a lesson or a claim failed, else 0; the rest run all the same.
     """
     profile = recipes.profile(profile)
+    give_home()
     if write_back and profile == "smoke":
         raise UserError("write_back under profile smoke: lessons are committed executed under laptop or gpu")
     folder = (Path(folder) if folder else ROOT / "notebooks").resolve()
@@ -263,6 +265,16 @@ def run_course(
         (pages / "index.html").write_text(index_html(results, profile), encoding="utf-8")
     report(results, time.perf_counter() - begun, pages if html else None)
     return int(any(r.error or any(c["failed"] for c in r.claims) for r in results))
+
+
+def give_home() -> None:
+    """Jupyter keeps files in a home directory: where none is known, in a folder of the cache."""
+    try:
+        Path.home()
+    except RuntimeError:
+        home = cache_dir() / "home"
+        home.mkdir(parents=True, exist_ok=True)
+        os.environ["HOME"] = str(home)
 
 
 def run_lesson(

@@ -12,6 +12,7 @@ import tempfile
 from packaging.requirements import Requirement
 
 from sslcourse.data.images import cache_dir, pick_device
+from sslcourse.errors import UserError
 
 
 def examine() -> list[dict]:
@@ -52,8 +53,8 @@ def examine() -> list[dict]:
         name,
         "the device does not compute: set --device cpu",
     )
-    cache = cache_dir()
     try:
+        cache = cache_dir()
         cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=cache):
             free = shutil.disk_usage(cache).free / 1e9
@@ -65,4 +66,6 @@ def examine() -> list[dict]:
         )
     except OSError as error:
         add("cache", False, f"{cache}: {error.strerror}", "point SSLCOURSE_CACHE to a folder you may write")
+    except UserError as error:
+        add("cache", False, str(error), "point SSLCOURSE_CACHE to a folder you may write")
     return rows

@@ -1,4 +1,13 @@
-"""The exceptions whose message is all that a user needs."""
+"""The exceptions whose message is all that a user needs, and warnings of one line."""
+
+import functools
+import sys
+
+
+@functools.cache
+def warn_once(text: str) -> None:
+    """Print "warning: text" on stderr, the first time that this process says it."""
+    print(f"warning: {text}", file=sys.stderr)
 
 
 class UserError(ValueError):

@@ -27,6 +27,7 @@ class Recipe:
     """How to train. `epochs` and `warmup` in epochs, `batch` over all processes, `lr` as the optimiser sees it.
 
     `accumulate`: micro-batches per step (contrastive losses then see the negatives of a micro-batch only).
+    `nesterov`: the momentum of "sgd" is Nesterov's, not plain; nothing to the other optimisers.
     `clip`: largest gradient norm, 0 for none. `steps_per_epoch`: stop an epoch early (smoke).
     `measured`: score and seconds it was measured at, in words.
     """
@@ -39,6 +40,7 @@ class Recipe:
     optimizer: str = "sgd"
     lr: float = 0.1
     momentum: float = 0.9
+    nesterov: bool = True
     weight_decay: float = 5e-4
     warmup: float = 0.5
     clip: float = 0.0
@@ -249,6 +251,12 @@ GPU = {
         arguments={"temperature": 0.2},
     ),
 }  # fmt: skip
+
+# SGD in the code of MoCo, NPID, CMC, PCL, PyContrast (InfoMin), VISSL (PIRL) and lightly (SimCLR) has plain momentum;
+# in RotNet's, and where there is no code of the authors in PyTorch that we know, it stays Nesterov's
+PLAIN = ("npid", "simclr", "moco", "pirl", "pcl", "cmc", "infomin")
+for table in (LAPTOP, GPU):
+    table |= {name: replace(table[name], nesterov=False) for name in PLAIN}
 
 
 def recipe(method: str, data: str = "toybox", profile_name: str | None = None) -> Recipe:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from sslcourse import checkpoint, nets
 from sslcourse.data.images import Data, pick_device
@@ -19,6 +20,9 @@ from sslcourse.nets import Encoder
 from sslcourse.recipes import Recipe
 
 RUN_FILES = ("config.json", "history.jsonl", "model.safetensors")
+STATE = ("config", "step", "sums", "seconds", "numbers", "random", "scaler")  # of a state's metadata
+# Fields that recipes did not always have, and what training did before; a run that lacks one goes on so
+BEFORE = {"nesterov": True}
 NEEDED = {"method": str, "arguments": dict, "encoder": dict, "data": str, "size": int}  # of a configuration
 
 
@@ -94,6 +98,24 @@ def is_whole(folder: Path, config: dict) -> bool:
         return all((folder / name).exists() for name in RUN_FILES) and read_config(folder) == config
     except UserError:
         return False
+
+
+def read_state(folder: Path) -> tuple[dict[str, Tensor], dict] | None:
+    """The tensors and metadata of `state.safetensors`, which resume; None if the folder holds no run."""
+    path = folder / "state.safetensors"
+    if not path.exists():
+        refuse_half(folder)
+        return None
+    advice = "choose another --out, or train over it with --fresh"
+    tensors, saved = checkpoint.read_tensors(path, advice)
+    if missing := [name for name in STATE if name not in saved]:
+        raise UserError(f"{path} cannot be read (it lacks {missing[0]!r}); {advice}")
+    return tensors, saved
+
+
+def later_fields(config: dict) -> dict:
+    """The fields of a recipe that a saved configuration does not know, and what it did instead."""
+    return {name: value for name, value in BEFORE.items() if name not in config["recipe"]}
 
 
 def refuse_half(folder: Path) -> None:
@@ -190,6 +212,8 @@ def refuse_differences(saved: dict, asked: dict, out: Path) -> None:
     for name in flat[0] | flat[1]:  # in their order: the method comes first
         was, now = (c.get(name) for c in flat)
         if was != now:
+            more = name == "recipe.epochs" and now > was
+            how = f"; --extend goes on from its end with {now - was} epochs more" if more else ""
             raise UserError(
-                f"{out} holds a run with {name} = {was!r}, and {now!r} was asked for: choose another --out, or the same settings"
+                f"{out} holds a run with {name} = {was!r}, and {now!r} was asked for: choose another --out, or the same settings{how}"
             )

@@ -22,6 +22,7 @@ from torch import Tensor
 from sslcourse import checkpoint, recipes
 from sslcourse.data.images import Data, ImageSet, pick_device
 from sslcourse.errors import Diverged, UserError
+from sslcourse.extend import stretches
 from sslcourse.fabric import make_fabric
 from sslcourse.memory import keep_freed_memory
 from sslcourse.methods import METHODS
@@ -33,9 +34,9 @@ from sslcourse.runs import (
     Run,
     build,
     is_whole,
+    later_fields,
     read_history,
-    refuse_differences,
-    refuse_half,
+    read_state,
     refuse_unwritable,
 )
 
@@ -43,7 +44,10 @@ SAVE_SECONDS = 300.0  # long epochs are also saved this often
 
 
 def make_optimizer(method: Method, recipe: Recipe) -> torch.optim.Optimizer:
-    """SGD (Nesterov), AdamW or LARS over the method's groups; a group's `base` is its own full learning rate."""
+    """SGD (with plain or Nesterov's momentum, as the recipe says), AdamW or LARS over the method's groups.
+
+    A group's `base` is its own full learning rate.
+    """
     groups = []
     for group in method.parameter_groups():
         scale = group.pop("lr_scale", 1.0)
@@ -51,7 +55,8 @@ def make_optimizer(method: Method, recipe: Recipe) -> torch.optim.Optimizer:
             {"weight_decay": recipe.weight_decay, **group, "lr": recipe.lr * scale, "base": recipe.lr * scale}
         )
     if recipe.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.momentum > 0)
+        nesterov = recipe.nesterov and recipe.momentum > 0
+        return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=nesterov)
     if recipe.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=recipe.lr)
     if recipe.optimizer == "lars":
@@ -95,7 +100,8 @@ class Loop:
         self.steps = n // self.rows  # per epoch
         if recipe.steps_per_epoch:
             self.steps = min(self.steps, recipe.steps_per_epoch)
-        self.step = 0
+        self.step = self.begin = 0  # steps taken; those before this stretch (see extend.py)
+        self.warmup = recipe.warmup  # epochs, of this stretch
         self.history: list[dict] = []
         self.sums: dict[str, float] = {}  # of this epoch, so far
         self.seconds = 0.0  # of this epoch, so far
@@ -158,8 +164,7 @@ class Loop:
 
     def one_step(self, batches: Iterator) -> None:
         method, fabric, recipe = self.method, self.fabric, self.recipe
-        total = self.steps * recipe.epochs
-        method.progress = self.step / total
+        method.progress = (self.step - self.begin) / (self.steps * recipe.epochs - self.begin)
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate(group["base"])
         for i in range(recipe.accumulate):
@@ -184,10 +189,10 @@ class Loop:
         self.step += 1
 
     def learning_rate(self, base: float) -> float:
-        total, warm = self.steps * self.recipe.epochs, round(self.steps * self.recipe.warmup)
+        total, warm = self.steps * self.recipe.epochs - self.begin, round(self.steps * self.warmup)
         if total - warm < 2:  # nothing to anneal: the cosine would begin where it ends, at 0
             return base
-        return cosine_warmup_schedule(self.step, total, base, 0.0, warm, base / (warm + 1), base)
+        return cosine_warmup_schedule(self.step - self.begin, total, base, 0.0, warm, base / (warm + 1), base)
 
     def look(self) -> None:
         """Fetch what was logged, stop at the first loss that is not finite."""
@@ -278,19 +283,14 @@ class Loop:
             self.run.save(self.out, {"state.safetensors": checkpoint.tensor_writer(tensors, metadata)})
         self.fabric.barrier()
 
-    def resume(self) -> bool:
+    def resume(self, tensors: dict[str, Tensor], saved: dict, extend: bool) -> None:
         """Take up what `out` holds. A different configuration is refused by name."""
-        if self.out is None:
-            return False
-        path = self.out / "state.safetensors"
-        if not path.exists():
-            refuse_half(self.out)
-            return False
-        advice = "choose another --out, or train over it with --fresh"
-        tensors, saved = checkpoint.read_tensors(path, advice)
-        if missing := {"config", "step", "sums", "seconds", "numbers", "random", "scaler"} - saved.keys():
-            raise UserError(f"{path} cannot be read (it lacks {sorted(missing)[0]!r}); {advice}")
-        refuse_differences(saved["config"], json.loads(json.dumps(self.run.config)), self.out)
+        finished = saved["step"] >= self.steps * saved["config"]["recipe"]["epochs"]
+        asked = json.loads(json.dumps(self.run.config))
+        *past, last = stretches(saved["config"], asked, self.out, finished=finished, extend=extend)
+        if past:
+            self.run.config["stretches"] = [*past, last]
+            self.begin, self.warmup = self.steps * sum(each["epochs"] for each in past), last["warmup"]
         device, rank = self.fabric.device, self.fabric.global_rank
         model = {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}
         checkpoint.load_into(self.method, model, self.out)
@@ -302,7 +302,6 @@ class Loop:
         self.step, self.sums, self.seconds = saved["step"], saved["sums"], saved["seconds"]
         told = saved["history"] if "history" in saved else read_history(self.out)
         self.history[:] = [line for line in told if line["step"] <= self.step]
-        return True
 
 
 @contextmanager
@@ -354,6 +353,7 @@ def pretrain(
     epochs: int | None = None,
     out: str | Path | None = None,
     resume: bool = True,
+    extend: bool = False,
     seed: int = 0,
     device: str = "auto",
     precision: str = "32",
@@ -364,6 +364,7 @@ def pretrain(
     method: a name of METHODS, or a Method that is already built. recipe: what to train with (default:
     `recipes.recipe`); epochs: override its number of epochs. out: folder of the run; if it holds an unfinished
     one with the same configuration, training goes on where it was saved (`resume=False` starts afresh).
+    extend: go on from the end of the finished run in `out`, up to `epochs` in all, with a new schedule (extend.py).
     device: "auto", "cpu", "cuda", "mps". precision: "32", "bf16", "fp16" (mixed), "64". on_epoch(run) -> dict
     joins the history; it may draw random numbers without changing the training. Under torchrun every
     process calls this and all act as one. Raises UserError for bad input, Diverged for a loss that is
@@ -374,12 +375,20 @@ def pretrain(
     refuse_mismatch(method, data)
     recipe = recipe or recipes.recipe(method if isinstance(method, str) else method.name, data.name)
     recipe = replace(recipe, epochs=epochs) if epochs is not None else recipe
+    out = Path(out) if out is not None else None
+    if extend and (out is None or not resume):
+        raise UserError("--extend goes on with the run in --out and cannot be with --fresh")
+    state = read_state(out) if out is not None and resume else None
+    if extend and state is None:
+        raise UserError(f"{out} holds no run to extend: train it first, without --extend")
+    # a run from before the recipe had a field goes on as it began
+    older = later_fields(state[1]["config"]) if state else {}
+    recipe = replace(recipe, **older)
     if recipe.epochs < 1:
         raise UserError(f"epochs = {recipe.epochs}: train for at least 1")
     if not 0 <= recipe.lr < math.inf:
         raise UserError(f"lr = {recipe.lr}: give a positive number")
     fabric = make_fabric(pick_device(device), precision)
-    out = Path(out) if out is not None else None
     keep_freed_memory()
     with private_randomness(fabric.device):
         torch.manual_seed(seed)
@@ -389,15 +398,18 @@ def pretrain(
             data = replace(data, train=data.train.to(fabric.device))
         loop = Loop(method, data, recipe, out, seed, fabric)
         run = loop.run = Run(method, loop.config(data.name, precision), loop.history)
+        for name in older:
+            del run.config["recipe"][name]
         torch.manual_seed(seed + 1_000_003 * (fabric.global_rank + 1))
-        resumed = resume and loop.resume()
+        if state is not None:
+            loop.resume(*state, extend)
         unfinished = loop.step < loop.steps * recipe.epochs
         if out is not None and fabric.global_rank == 0:
             if unfinished:
                 refuse_unwritable(out)
             elif not is_whole(out, json.loads(json.dumps(run.config))):
                 run.save(out)  # the state alone tells them all
-        if not resumed:
+        if state is None:
             method.prepare(data)
         with gentle_interrupt(loop):
             while loop.step < loop.steps * recipe.epochs:

@@ -521,7 +521,12 @@ TWO = """
 def test_two_processes_of_32_are_one_of_64(tmp_path, name):
     script = tmp_path / "two.py"
     script.write_text(textwrap.dedent(TWO.format(root=str(Path(__file__).parents[1]))))
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    slurm = {
+        "SLURM_JOB_ID": "1",
+        "SLURM_NTASKS": "2",
+        "SLURM_JOB_NAME": "train",
+    }  # the library would take over
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", **(slurm if name == "rotnet" else {})}
     subprocess.run(
         [sys.executable, script, name, tmp_path / "one"], check=True, env=environment, capture_output=True
     )

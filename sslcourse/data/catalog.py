@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import os
 from pathlib import Path
 from typing import Any
 
-from sslcourse.data.images import Data, cache_dir, pick_device
+from sslcourse.data.images import Data, cache_dir, expanded, pick_device
 from sslcourse.errors import UserError
 
 NOT_YET = ("voc2007", "voc2012", "coco", "movi-c", "movi-e")
@@ -23,7 +24,7 @@ def names() -> list[str]:
 
 def downloads(root: str | Path | None = None) -> Path:
     """Where real sets lie: `root`, laid out as torchvision does, by default inside the cache."""
-    return cache_dir() / "downloads" if root is None else Path(root).expanduser()
+    return cache_dir() / "downloads" if root is None else expanded(root)
 
 
 def load(
@@ -83,7 +84,7 @@ def _unknown(name: str) -> UserError:
         return UserError(
             f"data set {name} is not loadable yet: unpack it yourself and load its images as folder:PATH"
         )
-    if name and Path(name).expanduser().is_dir():
+    if name and os.path.isdir(os.path.expanduser(name)):
         return UserError(f"{name!r} is a folder, not the name of a data set: write folder:{name}")
     close = difflib.get_close_matches(name.lower(), names(), n=3, cutoff=0.5)
     guess = f"did you mean {' or '.join(close)}?" if close else "see `sslcourse data`"

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from sslcourse.data.decode import EXTENSIONS, BadImage, image_size
-from sslcourse.data.images import Data, ImageSet
+from sslcourse.data.images import Data, ImageSet, expanded
 from sslcourse.data.splits import divide
 from sslcourse.data.stream import StreamedSet, image_sets, shown
 from sslcourse.errors import UserError
@@ -174,7 +174,7 @@ def _identity(folder: Path) -> tuple[int, int]:
 
 def _split_folders(path: Path, need_train: bool = True) -> dict[str, Path]:
     """Split -> its folder; {"train": path} where the folder has no such level."""
-    path = path.expanduser()
+    path = expanded(path)
     folders, files = _entries(path)
     if not folders and not files:
         raise UserError(

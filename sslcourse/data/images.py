@@ -34,10 +34,26 @@ def pick_device(device: str | torch.device = "auto") -> torch.device:
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
+def expanded(path: str | Path) -> Path:
+    """The path with a leading ~ replaced. UserError where nobody's home is known."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise UserError(f"{path}: no home directory is known for its ~: write the whole path") from None
+
+
 def cache_dir() -> Path:
     """Where rendered and downloaded data lie: `$SSLCOURSE_CACHE`, else `~/.cache/sslcourse`."""
-    default = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "sslcourse"
-    return Path(os.environ.get("SSLCOURSE_CACHE", default)).expanduser()
+    if named := os.environ.get("SSLCOURSE_CACHE"):
+        return expanded(named)
+    if base := os.environ.get("XDG_CACHE_HOME"):
+        return expanded(base) / "sslcourse"
+    try:
+        return Path.home() / ".cache" / "sslcourse"
+    except RuntimeError:
+        raise UserError(
+            "no home directory is known to keep data in (HOME is not set): name a folder in SSLCOURSE_CACHE"
+        ) from None
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Image files decoded when needed: by DataLoader workers, resized once, pinned on the way to CUDA."""
+"""Image files decoded when needed: by worker processes, resized once, pinned on the way to CUDA."""
 
 from __future__ import annotations
 
@@ -11,16 +11,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
-from sslcourse.data.decode import BadImage, check, read_rgb
 from sslcourse.data.images import Batch, ImageSet
+from sslcourse.data.workers import FILES, Decoder, decoded
 from sslcourse.errors import UserError
 
-CHUNK = 256  # files per task of a worker
 MEMORY = 1 << 30  # bytes of pixels up to which a set is held in memory
-GREY = 127  # stands for a file that breaks during streaming under skip_corrupt
 
 
 class Files(Sequence):
@@ -42,58 +39,6 @@ class Files(Sequence):
 
     def take(self, rows: Tensor) -> Files:
         return Files([self[row] for row in rows.tolist()])
-
-
-class Decoder(Dataset):
-    """rows -> (pixels (B, 3, S, S) uint8, [(position, reason)] of bad files); `only_check`: no pixels."""
-
-    def __init__(self, files: Files, size: int, only_check: bool = False):
-        self.files, self.size, self.only_check = files, size, only_check
-
-    def __len__(self) -> int:
-        return len(self.files)
-
-    def __getitems__(self, rows: list[int]) -> tuple[Tensor, list[tuple[int, str]]]:
-        shape = (0, 0, 0, 3) if self.only_check else (len(rows), self.size, self.size, 3)
-        pixels, bad = np.full(shape, GREY, dtype=np.uint8), []
-        for position, row in enumerate(rows):
-            path = self.files[row]
-            try:
-                if self.only_check:
-                    check(path)
-                else:
-                    pixels[position] = read_rgb(path, self.size)
-            except BadImage as reason:
-                bad.append((position, str(reason)))
-        return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(), bad  # (B, S, S, 3) -> (B, 3, S, S)
-
-
-def worker_count() -> int:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, 8)
-
-
-def decoded(decoder: Decoder, order: Tensor, batch_size: int, pin: bool = False, workers: int | None = None):
-    """The decoder's answers for `order` (N,), batch by batch; a short order starts no workers."""
-    if workers is None:
-        workers = worker_count() if len(order) > 2 * CHUNK else 0
-    batches = (rows.tolist() for rows in order.split(batch_size))
-    context = (
-        "fork" if workers and sys.platform == "linux" else None
-    )  # spawned workers import torch anew: seconds
-    return DataLoader(
-        decoder,
-        batch_sampler=batches,
-        num_workers=workers,
-        collate_fn=_same,
-        pin_memory=pin,
-        multiprocessing_context=context,
-        generator=torch.Generator(),  # else the loader draws its seed from the generator of the training
-    )
-
-
-def _same(batch):
-    return batch
 
 
 def shown(path: str) -> str:
@@ -159,18 +104,18 @@ def image_sets(
 
 def _read(decoder: Decoder, bar: tqdm) -> tuple[Tensor, list[tuple[int, str]]]:
     """All pixels (N, 3, H, W), or (0,) when only checking, and (row, reason) of every bad file."""
-    total = len(decoder)
+    total = len(decoder.files)
     pixels = torch.empty(
         (0,) if decoder.only_check else (total, 3, decoder.size, decoder.size), dtype=torch.uint8
     )
     bad = []
     for start, (images, bad_here) in zip(
-        range(0, total, CHUNK), decoded(decoder, torch.arange(total), CHUNK), strict=True
+        range(0, total, FILES), decoded(decoder, torch.arange(total), FILES), strict=True
     ):
         if not decoder.only_check:
             pixels[start : start + len(images)] = images
         bad += [(start + position, reason) for position, reason in bad_here]
-        bar.update(min(CHUNK, total - start))
+        bar.update(min(FILES, total - start))
     return pixels, bad
 
 
@@ -211,7 +156,7 @@ class StreamedSet:
 
     def floats(self, index: slice | Tensor | list[int] = slice(None)) -> Tensor:
         """Those images decoded, as float32 in [0, 1]: (M, 3, H, W)."""
-        return torch.cat([images for images, _, _ in self[index].batches(CHUNK)])
+        return torch.cat([images for images, _, _ in self[index].batches(FILES)])
 
     def load(self) -> ImageSet:
         """All of it in memory."""

@@ -23,12 +23,18 @@ class Cutout(View):
         return centre, coins(self.p, images, generator)
 
     def apply(self, images: Tensor, centre: Tensor, chosen: Tensor) -> Tensor:
-        inside = [
-            ((torch.arange(n, device=images.device) + 0.5) / n - centre[:, i, None]).abs() <= self.share / 2
-            for i, n in enumerate(images.shape[2:])
-        ]
-        hidden = inside[0][:, None, :, None] & inside[1][:, None, None, :]  # (B, 1, H, W)
-        return torch.where(chosen & hidden, self.fill, images)
+        return torch.where(chosen & square(images, centre, self.share), self.fill, images)
+
+
+def square(images: Tensor, centre: Tensor, share: float | Tensor) -> Tensor:
+    """Where the squares about centre (B, 2) in [0, 1], of `share` (also (B,)) of the side, lie: (B, 1, H, W) bool."""
+    if isinstance(share, Tensor):
+        share = share[:, None]  # (B,) -> (B, 1)
+    inside = [
+        ((torch.arange(n, device=images.device) + 0.5) / n - centre[:, i, None]).abs() <= share / 2
+        for i, n in enumerate(images.shape[2:])
+    ]
+    return inside[0][:, None, :, None] & inside[1][:, None, None, :]  # (B, H), (B, W) -> (B, 1, H, W)
 
 
 class Sobel(View):

@@ -1,8 +1,9 @@
 """The semi-supervised baselines: each loss by closed form or finite differences, and that each learns."""
 
 import copy
+import json
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 import torch
@@ -12,7 +13,17 @@ from torch.nn import functional as F
 from sslcourse import recipes
 from sslcourse.errors import UserError
 from sslcourse.evaluate import BASELINES, semisupervised, subset
-from sslcourse.evaluate.semisupervised import S4L, UDA, VAT, FixMatch, PseudoLabel, Supervised, protocol, s4l
+from sslcourse.evaluate.semisupervised import (
+    S4L,
+    UDA,
+    VAT,
+    FixMatch,
+    PseudoLabel,
+    Retraining,
+    Supervised,
+    protocol,
+    s4l,
+)  # fmt: skip
 from sslcourse.evaluate.semisupervised.baseline import Baseline
 from sslcourse.evaluate.semisupervised.fixmatch import fixed
 from sslcourse.evaluate.semisupervised.loop import endless, train
@@ -20,6 +31,7 @@ from sslcourse.evaluate.semisupervised.uda import annealed, consistent
 from sslcourse.evaluate.semisupervised.vat import adversary, entropy, kl, lds, quiet
 from sslcourse.nets import encoder, random_like
 from sslcourse.studies import semisupervised as study
+from sslcourse.views.randaugment import LAWS
 
 LITTLE = {
     "pseudo_label": {"mu": 2},
@@ -99,6 +111,35 @@ def test_float32_finds_the_direction_that_float64_finds():
     assert F.cosine_similarity(*(r.flatten(1) for r in found)).min() > 0.99
 
 
+def test_autocast_does_not_touch_the_finite_difference():
+    """At xi = 1e-3 bfloat16 would round p(u + xi d) - p(u) away."""
+    net, u, found = small().train(), torch.rand(8, 3, 16, 16), []
+    for enabled in (False, True):
+        torch.manual_seed(0)
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            found.append(lds(net, u, 2.0))
+    assert torch.equal(*found) and found[0].dtype == torch.float32
+
+
+def test_vat_passes_the_unlabelled_images_apart_and_remembers_the_labelled(monkeypatch):
+    """As in the authors' code: p(u) is one pass, for entropy and target; running statistics are x's alone."""
+    net, baseline, (x, y, u) = small().train(), VAT(weight=2.0, entropy=0.5), batch()
+    baseline.weak = lambda v: v
+    alone = copy.deepcopy(net)
+    passes = []
+    net.register_forward_hook(lambda module, given, out: passes.append(len(given[0])))
+    torch.manual_seed(0)
+    loss = baseline.loss(net, x, y, u, 0.0)["loss"]
+    assert passes == [6, 12, 12, 12]
+    torch.manual_seed(0)
+    known = F.cross_entropy(alone(x), y)
+    with quiet(alone):
+        logits = alone(u)
+    torch.testing.assert_close(loss, known + 2 * lds(alone, u, baseline.eps) + 0.5 * entropy(logits))
+    for ours, theirs in zip(net.buffers(), alone.buffers(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
 def test_the_adversary_is_worse_than_chance_and_has_its_length():
     torch.manual_seed(0)
     net, u = Probe(), torch.rand(64, 3, 4, 4)
@@ -160,6 +201,7 @@ def test_udas_target_is_sharpened_and_masked():
     loss.backward()
     assert clean.grad is None and other.grad[0].abs().sum() > 0 and other.grad[1].abs().sum() == 0
     assert consistent(clean, other, 0.4, 0.8)[0] == 0
+    assert consistent(torch.zeros(1, 2), torch.rand(1, 2), 0.4, 0.5)[1] == 0  # above the threshold, not at it
 
 
 @pytest.mark.parametrize(
@@ -170,7 +212,7 @@ def test_training_signal_annealing(schedule, alpha):
     uda = UDA(annealing=schedule)
     for t, a in zip((0.0, 0.5, 1.0), alpha, strict=True):
         assert uda.eta(t, 10) == pytest.approx(0.1 + 0.9 * a)
-    assert UDA(annealing="").eta(0.0, 10) == 1
+    assert UDA().eta(0.0, 10) == UDA(annealing="").eta(0.0, 10) == 1
     with pytest.raises(UserError, match="annealing 'cubic' of uda"):
         UDA(annealing="cubic")
 
@@ -203,11 +245,57 @@ def test_fixmatch_labels_the_strong_view_by_the_weak_one():
     baseline.weak, baseline.strong = (lambda v: v), (lambda v: 1 - v)
     x, y, u = batch()
     loss = baseline.loss(net, x, y, u, 0.3)["loss"]
-    assert torch.equal(net.seen[0], u) and torch.equal(net.seen[1], torch.cat([x, 1 - u]))
+    assert len(net.seen) == 1 and torch.equal(net.seen[0], torch.cat([x, u, 1 - u]))
     expected = F.cross_entropy(net(x), y) + F.cross_entropy(net(1 - u), net(u).argmax(1))
     torch.testing.assert_close(loss, expected)
     assert baseline.rate(0) == 1 and baseline.rate(1) == pytest.approx(math.cos(7 * math.pi / 16))
     assert Supervised().rate(0.5) == pytest.approx(0.5) and Supervised().rate(1) == pytest.approx(0)
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_running_statistics_move_once_a_step(name):
+    (x, y, u), net, baseline = batch(), small().train(), BASELINES[name][0]()
+    baseline.begin(net)
+    baseline.loss(net, x, y, u if baseline.mu else None, 0.5)
+    moved = {m.num_batches_tracked.item() for m in net.modules() if isinstance(m, nn.BatchNorm2d)}
+    assert moved == {1}
+
+
+@pytest.mark.parametrize("baseline", [FixMatch(), UDA()], ids=["fixmatch", "uda"])
+def test_fixmatch_and_uda_pass_one_joint_batch_and_fix_its_weak_part(baseline):
+    """Labelled, weak and strong images share batch norm; the gradient is that of a fixed target."""
+    (x, y, u), net = batch(), small().double().train()
+    x, u = x.double(), u.double()
+    joint = copy.deepcopy(net)
+    baseline.weak, baseline.strong = (lambda v: v), (lambda v: 1 - v)
+    of_x, weak, strong = joint(torch.cat([x, u, 1 - u])).split([6, 12, 12])
+    baseline.threshold = weak.softmax(1).amax(1).mean().item()  # some are sure, some are not
+    out = baseline.loss(net, x, y, u, 0.5)
+    out["loss"].backward()
+    if isinstance(baseline, UDA):
+        unsupervised, kept = consistent(weak.detach(), strong, baseline.temperature, baseline.threshold)
+    else:
+        unsupervised, kept = fixed(weak.detach(), strong, baseline.threshold)
+    assert 0 < kept < 1 and out["kept"] == kept
+    expected = F.cross_entropy(of_x, y) + unsupervised
+    torch.testing.assert_close(out["loss"], expected)
+    expected.backward()
+    for ours, theirs in zip(net.parameters(), joint.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad)
+    for ours, theirs in zip(net.buffers(), joint.buffers(), strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_views_and_schedules_are_the_authors():
+    fixmatch, uda = FixMatch(), UDA()
+    names = [[type(v).__name__ for v in b.strong.views] for b in (fixmatch, uda)]
+    assert names[0] == ["ShiftCrop", "HorizontalFlip", "RandAugment", "Cutout"]
+    assert names[1] == ["RandAugment", "Cutout", "ShiftCrop", "HorizontalFlip"]
+    assert fixmatch.strong.views[2].law is LAWS["fixmatch"] and uda.strong.views[0].law is LAWS["uda"]
+    assert (uda.mu, uda.threshold, uda.temperature, uda.annealing, uda.ema) == (7, 0.8, 0.4, "", 0.9999)
+    assert [uda.rate(t) for t in (0, 0.5, 1)] == [fixmatch.rate(t) for t in (0, 0.5, 1)]
+    white = torch.ones(64, 3, 16, 16)
+    assert torch.equal(fixmatch.weak(white), white)  # reflected at the border
 
 
 def test_pseudo_labels_ramp_and_loss():
@@ -230,37 +318,39 @@ def test_pseudo_labels_ramp_and_loss():
 # ------------------------------------------------------------------ S4L
 
 
-def test_s4l_turns_all_images_four_ways_and_labels_all_copies():
-    net, baseline, (x, y, u) = small().eval(), S4L(w=0.5, vat=0, entropy=0.25), batch()
+def s4l_parts(net, baseline, x, y, u):
+    """By hand: the four losses on all four turns, rotation's as the mean of two means."""
+    images = torch.cat([v.rot90(k, (2, 3)) for k in range(4) for v in (x, u)])
+    features = net[0](images).view(4, len(x) + len(u), -1)
+    of_x, of_u = (part.flatten(0, 1) for part in (features[:, : len(x)], features[:, len(x) :]))
+    turns = [torch.arange(4).repeat_interleave(n) for n in (len(x), len(u))]
+    rotation = [F.cross_entropy(baseline.rotation(f), t) for f, t in zip((of_x, of_u), turns, strict=True)]
+    known = F.cross_entropy(net[1](of_x), y.repeat(4))
+    return known, sum(rotation) / 2, entropy(net[1](of_u))
+
+
+def test_s4ls_weights_are_moams_and_everything_is_on_four_turns(monkeypatch):
+    net, baseline, (x, y, u) = small().eval(), S4L(), batch()
     baseline.begin(net)
     net[1].weight.data.mul_(30)  # or all entropies are alike
-    baseline.weak = lambda v: v
-    loss = baseline.loss(net, x, y, u, 0.0)["loss"]
-    expected, turned = 0, 0
-    for k in range(4):
-        of_x, of_u = (net[0](v.rot90(k, (2, 3))) for v in (x, u))
-        expected = expected + F.cross_entropy(net[1](of_x), y) / 4
-        target = torch.full((18,), k)
-        turned = turned + F.cross_entropy(baseline.rotation(torch.cat([of_x, of_u])), target) / 4
-    expected = expected + 0.5 * turned + 0.25 * entropy(net(u))
-    torch.testing.assert_close(loss, expected)
-
-
-def test_s4l_perturbs_the_upright_unlabelled_images(monkeypatch):
-    net, baseline, (x, y, u) = small(), S4L(), batch()
-    baseline.begin(net)
     baseline.weak, seen = (lambda v: v), []
-    monkeypatch.setattr(s4l, "lds", lambda net, images, eps, xi: seen.append(images) or images.new_zeros(()))
-    baseline.loss(net, x, y, u, 0.0)
-    assert len(seen) == 1 and torch.equal(seen[0], u)
-    monkeypatch.setattr(s4l, "lds", lambda net, images, eps, xi: images.new_ones(()))
-    half, none = (S4L(vat=vat) for vat in (0.5, 0.0))
-    none.begin(net), half.begin(net)
-    none.weak = half.weak = lambda v: v
-    half.rotation = none.rotation
-    torch.testing.assert_close(
-        *(b.loss(net.eval(), x, y, u, 0.0)["loss"] - v for b, v in ((half, 0.5), (none, 0)))
-    )
+    monkeypatch.setattr(s4l, "lds", lambda net, v, eps, xi: seen.append((v, eps)) or v.new_tensor(7.0))
+    loss = baseline.loss(net, x, y, u, 0.0)["loss"]
+    known, rotation, H = s4l_parts(net, baseline, x, y, u)
+    torch.testing.assert_close(loss, 0.3 * known + 0.4 * rotation + 0.3 * 7 + 0.3 * H)
+    (given, eps), turned = seen[0], torch.cat([u.rot90(k, (2, 3)) for k in range(4)])
+    assert len(seen) == 1 and torch.equal(given, turned)
+    assert eps == pytest.approx(32 / 2 * 32 / 224)  # 32 at 224 px and colours in [-1, 1]
+
+
+def test_s4l_rotation_alone_is_the_papers_first_method(monkeypatch):
+    net, (x, y, u) = small().eval(), batch()
+    baseline = S4L(supervised=1, w=1, vat=0, entropy=0, ema=0)
+    baseline.begin(net)
+    baseline.weak = lambda v: v
+    monkeypatch.setattr(s4l, "lds", None)  # is not called
+    known, rotation, _ = s4l_parts(net, baseline, x, y, u)
+    torch.testing.assert_close(baseline.loss(net, x, y, u, 0.0)["loss"], known + rotation)
 
 
 # ------------------------------------------------------------------ all of them
@@ -278,6 +368,22 @@ def test_every_parameter_learns_and_chance_is_where_it_starts(name):
     assert logs["loss"].isfinite() and all(v.dim() == 0 for v in logs.values())
     for parameter in [*net.parameters(), *baseline.parameters()]:
         assert parameter.grad is not None and parameter.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("name", BASELINES)
+@pytest.mark.parametrize("precision", ["64", "bf16"])
+def test_every_loss_runs_in_every_precision(name, precision):
+    """One step; in float64 everything stays there, under autocast the loss is float32."""
+    (x, y, u), net, baseline = batch(), small().train(), BASELINES[name][0]()
+    baseline.begin(net)
+    if precision == "64":
+        net, baseline, x, u = net.double(), baseline.double(), x.double(), u.double()
+    with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+        logs = baseline.loss(net, x, y, u if baseline.mu else None, 1.0)
+    dtype = torch.float64 if precision == "64" else torch.float32
+    assert all(v.dtype == dtype and v.isfinite() for v in logs.values())
+    logs["loss"].backward()
+    assert all(p.grad.isfinite().all() for p in net.parameters())
 
 
 @pytest.mark.parametrize("name", BASELINES)
@@ -342,13 +448,56 @@ def test_only_the_chosen_labels_are_read(tiny_data, tasks):
     assert found[0] == found[1] and first.n_train == 24
 
 
-def test_retraining_learns_from_guesses(tiny_data, tasks):
-    settings = {"fraction": 0.25, "steps": 5, "batch_size": 8, "device": "cpu", "beside_supervised": False}
-    semisupervised("s4l", tiny_data, retrain=True, **settings)
-    (truth, few), (guesses, all_rows) = tasks
-    assert len(few) == 24 and torch.equal(all_rows, torch.arange(96))
-    assert torch.equal(truth[few], guesses[few]) and not torch.equal(truth, guesses)
-    assert torch.equal(tiny_data.train.labels, truth)
+def test_moams_three_steps(tiny_data, monkeypatch):
+    """Joint training; the same again from its weights with guesses as labels; the labelled images alone."""
+    runs = []
+
+    def spy(baseline, encoder, data, rows, classes, **settings):
+        out = train(baseline, encoder, data, rows, classes, **settings)
+        runs.append((baseline, encoder, data.train.labels, rows, settings, out))
+        return out
+
+    monkeypatch.setattr(protocol, "train", spy)
+    settings = {"fraction": 0.25, "batch_size": 8, "device": "cpu", "beside_supervised": False}
+    score = semisupervised("s4l", tiny_data, steps=20, retrain=True, lr=0.01, weight_decay=0.02, **settings)
+    (one, two, three), truth = runs, tiny_data.train.labels
+    assert [run[4]["steps"] for run in runs] == [20, 18, 2]
+    assert [run[4]["lr"] for run in runs] == pytest.approx([0.01, 0.01, 0.01 / 200])
+    assert [run[4]["weight_decay"] for run in runs] == pytest.approx([0.02, 0.02, 0.3])
+    assert two[0] is one[0] and isinstance(three[0], Supervised)
+    assert len(one[3]) == 24 and torch.equal(one[3], three[3]) and torch.equal(two[3], torch.arange(96))
+    assert torch.equal(one[2], truth) and torch.equal(three[2], truth)
+    for before, after in ((one, two), (two, three)):  # each begins where the one before ended
+        assert after[1] is before[5][0][0] and after[4]["classifier"] is before[5][0][1]
+    net = one[5][0].eval()
+    images = tiny_data.train.floats()
+    turned = torch.stack([net(images.rot90(k, (2, 3))) for k in range(4)]).mean(0)
+    assert torch.equal(two[2], turned.argmax(1)) and not torch.equal(two[2], truth)
+    stages = score.details["stages"]
+    assert [row["stage"] for row in stages] == ["joint", "retrained", "fine-tuned"]
+    assert score.value == stages[-1]["value"] and score.details["history"] == stages[0]["history"]
+    alone = semisupervised("s4l", tiny_data, steps=20, lr=0.01, weight_decay=0.02, **settings)
+    assert alone.value == stages[0]["value"] and "stages" not in alone.details
+    for row, run in zip(stages, runs[:3], strict=True):
+        right = run[5][0].eval()(tiny_data.test.floats()).argmax(1) == tiny_data.test.labels
+        assert row["value"] == pytest.approx(right.float().mean().item()) and row["history"] == run[5][1]
+
+
+def test_the_steps_can_be_chosen_and_other_baselines_take_them(tiny_data):
+    settings = {"fraction": 0.25, "steps": 4, "batch_size": 8, "device": "cpu", "beside_supervised": False}
+    chosen = Retraining(steps=0.5, tuning_steps=0.25, tuning_lr=0.1, tuning_decay=1)
+    score = semisupervised("fixmatch", tiny_data, retrain=chosen, mu=1, **settings)
+    assert len(score.details["stages"]) == 3 and score.details["retrain"] == asdict(chosen)
+    json.dumps(score.details)
+
+
+def test_training_goes_on_from_a_classifier(tiny_data):
+    start = encoder("small", 16, width=8)
+    net, _ = train(Supervised(), start, tiny_data, torch.arange(24), 4, **LOOP)
+    again, _ = train(
+        Supervised(), net[0], tiny_data, torch.arange(24), 4, **{**LOOP, "lr": 0.0}, classifier=net[1]
+    )
+    assert torch.equal(again[1].weight, net[1].weight) and again[1] is not net[1]
 
 
 def test_the_average_of_the_weights_is_judged(tiny_data):
@@ -416,6 +565,10 @@ def test_the_study_asks_every_baseline_the_same(tiny_data, monkeypatch):
     assert {(row["fraction"], row["n_train"], row["steps"], len(row["curve"])) for row in rows} == {
         (0.25, 24, 2, 2)
     }
+    stages = ("joint", "retrained", "fine-tuned")
+    for row in rows:  # MOAM's three steps are recorded, and the last one counts
+        assert [name for name in stages if name in row] == (list(stages) if row["method"] == "s4l" else [])
+        assert row["value"] == row.get("fine-tuned", row["value"])
 
 
 def test_endless_orders_and_wrong_names(tiny_data):

@@ -7,6 +7,7 @@ from torch.nn import functional as F
 from sslcourse import nets
 from sslcourse.methods import InfoMin
 from sslcourse.methods.contrastive.losses import info_nce
+from sslcourse.views.randaugment import LAWS
 
 
 def make(size=18, **arguments):
@@ -57,6 +58,8 @@ def test_views_are_stronger_than_mocos():
     kinds = [type(view).__name__ for view in make().view.views]
     assert kinds == ["RandomResizedCrop", "ColourJitter", "RandAugment", "Greyscale"]
     assert "GaussianBlur" in [type(view).__name__ for view in make(64).view.views]
+    randaugment = make(operations=1, magnitude=7).view.views[2]
+    assert randaugment.law is LAWS["infomin"] and (randaugment.operations, randaugment.magnitude) == (1, 7)
     out = make().view(images)
     assert out.shape == images.shape and 0 <= out.min() and out.max() <= 1
     assert F.mse_loss(out, images) > 0.02

@@ -5,10 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +20,7 @@ from sslcourse.data.images import Data, ImageSet, cache_dir
 from sslcourse.data.toybox.scene import assemble
 from sslcourse.data.toybox.trace import Parts, Scene, render
 from sslcourse.data.toybox.world import WORLDS, Draw, World, draw_factors
-from sslcourse.errors import UserError
+from sslcourse.errors import UserError, warn_once
 
 RENDERER = 2  # raise it whenever the same factors would give other bytes
 SPLITS = ("train", "val", "test")
@@ -116,11 +114,6 @@ def cached(world: World, split: str, n: int, size: int, seed: int) -> ImageSet:
             f"toybox is rendered anew each time: {folder} takes no files ({reason}); set SSLCOURSE_CACHE"
         )
     return image_set(world, tensors)
-
-
-@cache
-def warn_once(text: str) -> None:
-    print(f"warning: {text}", file=sys.stderr)
 
 
 def read(path: Path, n: int) -> dict[str, Tensor] | None:

@@ -9,24 +9,31 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sslcourse.methods.method import Paper
-from sslcourse.views import weak_view
+from sslcourse.views.randaugment import shift_and_flip
 
 
 class Baseline(nn.Module):
     """A loss of labelled and unlabelled images together.
 
     `mu`: unlabelled images for each labelled one. `ema`: m of the moving average of the weights that is
-    judged in the end, 0 for the weights themselves. A constructor's arguments have the paper's defaults.
+    judged in the end, 0 for the weights themselves. `turns`: quarter turns over which a guess at an image's
+    label is averaged. A constructor's arguments have the paper's or the authors' defaults.
+
+    Differs, for all baselines alike: AdamW with half a cosine (where a class has no rate of its own), batches
+    of `batch_size` and so many steps, where the papers have SGD or Adam, steps and weeks; one weak view, a
+    shift by up to 4 px, reflected, and a flip (FixMatch's, UDA's; S4L crops as Inception does, VAT shifts by 2
+    px, pseudo-label has no view).
     """
 
     name: ClassVar[str]
     paper: ClassVar[Paper]
     ema: float = 0.0
+    turns: int = 1
 
     def __init__(self, mu: int):
         super().__init__()
         self.mu = mu
-        self.weak = weak_view()
+        self.weak = shift_and_flip()
 
     def begin(self, net: nn.Sequential) -> None:
         """Once, before the optimiser is made: networks beside `net`'s encoder and classifier."""

@@ -29,16 +29,18 @@ def train(
     seed: int,
     device: torch.device,
     checks: int = 5,
+    classifier: nn.Linear | None = None,
 ) -> tuple[nn.Sequential, list[dict]]:
-    """A copy of `encoder` and a classifier, trained by `baseline` with the labels of `rows` (M,) only.
+    """A copy of `encoder` and a new classifier, or a copy of the given one, trained by `baseline` with the labels of `rows` (M,) only.
 
     Each step sees `batch_size` labelled images and `mu` times as many of all the training images. AdamW.
     Returns the net, or its moving average, and `checks` times on the way {"progress", "accuracy" on .val,
     **logged}.
     """
     torch.manual_seed(seed)
-    dim = extract(encoder, data.val[:1], device=device).shape[1]
-    net = nn.Sequential(copy.deepcopy(encoder), nn.Linear(dim, classes))
+    if classifier is None:
+        classifier = nn.Linear(extract(encoder, data.val[:1], device=device).shape[1], classes)
+    net = nn.Sequential(copy.deepcopy(encoder), copy.deepcopy(classifier))
     baseline.begin(net)
     net = net.to(device, memory_format=torch.channels_last).requires_grad_(True)
     baseline.to(device)

@@ -16,6 +16,10 @@ class PseudoLabel(Baseline):
     alpha(t) is 0 until T1, grows linearly to `alpha` at T2 and stays there: the labels come first. T1 and T2
     are shares of training (the paper's MNIST: 100 and 600 epochs). Only guesses of at least `threshold`
     count, by default all. Believing one's guesses is minimising their entropy (Grandvalet & Bengio 2004).
+
+    Differs: see `Baseline`. The paper's network has no batch norm and is pre-trained as an autoencoder; here x
+    and u pass in one batch, from scratch. T1 and T2 are shares of however many steps there are. The talk's
+    number is of another kind: S4L's authors train on the labels, guess once at all images, and train anew.
     """
 
     name = "pseudo_label"
@@ -40,6 +44,7 @@ class PseudoLabel(Baseline):
         logits = net(self.weak(torch.cat([x, u])))  # (B + mu B, C)
         of_x, of_u = logits[: len(x)], logits[len(x) :]
         confidence, guess = of_u.detach().softmax(1).max(1)
-        kept = (confidence >= self.threshold).float()
-        unsupervised = (F.cross_entropy(of_u, guess, reduction="none") * kept).mean()
+        losses = F.cross_entropy(of_u, guess, reduction="none")
+        kept = (confidence >= self.threshold).to(losses.dtype)
+        unsupervised = (losses * kept).mean()
         return {"loss": F.cross_entropy(of_x, y) + self.weight(progress) * unsupervised, "kept": kept.mean()}
