@@ -156,11 +156,9 @@ LAPTOP = {
     ),
     "moco_v3": Recipe(
         epochs=6, batch=128, optimizer="adamw", lr=2e-3, weight_decay=0.01,
-        # the authors give a convolutional network a temperature of 1, crops of .2 and no norm after the predictor
-        arguments={
-            "hidden": 256, "dim": 128, "min_scale": 0.3, "temperature": 0.2, "layers": 3, "predictor_norm": True,
-        },
-        measured="toybox: linear probe on val 0.528 (random init 0.315), seed 0; 97 s on one core",
+        # the authors give a convolutional network a temperature of 1 and crops of .2: made for long runs of large batches
+        arguments={"hidden": 256, "dim": 128, "min_scale": 0.3, "temperature": 0.2},
+        measured="toybox: linear probe on val 0.521 (random init 0.314), seed 0; 74 s of CPU",
     ),
     "pcl": Recipe(
         epochs=8, batch=64, optimizer="adamw", lr=2e-3, weight_decay=0.01,
