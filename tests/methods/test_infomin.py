@@ -65,3 +65,19 @@ def test_views_are_stronger_than_mocos():
     out = make().view(images)
     assert out.shape == images.shape and 0 <= out.min() and out.max() <= 1
     assert F.mse_loss(out, images) > 0.02
+
+
+def test_keys_and_tiles_can_be_normed_in_groups_as_in_moco():
+    images = torch.rand(8, 3, 18, 18)
+    found = {}
+    for rows in (0, 4):
+        method = make(rows=rows, shuffle=False)
+        method.weak_view = lambda x: x
+        torch.manual_seed(1)
+        found[rows] = method.keys(images), method.jigsaw(images)
+    half = make()
+    half.weak_view = lambda x: x
+    torch.testing.assert_close(found[4][0][:4], half.keys(images[:4]))
+    for whole, grouped in zip(found[0], found[4], strict=True):
+        assert (whole - grouped).abs().max() > 1e-3
+    assert make(rows=4).shuffle and make(rows=4).arguments()["rows"] == 4

@@ -26,12 +26,14 @@ class CMC(Method):
     L = NCE(z_L -> bank of ab) + NCE(z_ab -> bank of L). With n images, m negatives v_k and z, v of unit
     length, P(v) = exp(v . z / tau) / Z, h = P / (P + m / n), NCE = -log h(v_I) - sum_k log(1 - h(v_k)); Z =
     n mean exp(v . z / tau) of the first batch, one for each direction, and constant from then on. Chance is
-    log(m + 1) + m log(1 + 1 / m). The `negatives` are drawn with replacement for each step, shared by the
-    batch, and in both banks the same images (in the authors' code they are drawn for each image). `space`:
-    "lab" or "ycbcr", which is 0.5 to 1 points better in their hands. The paper has 16,384 negatives, their
-    README 4,096. Colours are never distorted: the two views share a crop. `encoder` is a pattern: two
-    networks of half its width are made of it (see SplitBrain). `kept`: the halves, side by side;
-    `kept.parts` are the halves.
+    log(m + 1) + m log(1 + 1 / m). The `negatives` are drawn with replacement for each step, in both banks the same
+    images. `space`: "lab" or "ycbcr", which is 0.5 to 1 points better in their hands. Colours are never distorted: the
+    two views share a crop. `encoder` is a pattern: two networks of half its width are made of it (see SplitBrain).
+    `kept`: the halves, side by side; `kept.parts` are the halves.
+
+    Differs: one draw of negatives serves the batch (the code draws for each image). The paper has 16,384 of them, the
+    README 4,096. Crops are of 0.2 or more, as in the code's first state (later 0.08 unless told otherwise). L and ab
+    are scaled to about a deviation of 1, twice what theirs are.
     """
 
     name = "cmc"

@@ -29,14 +29,21 @@ class CPC(Method):
     or of the others only `negatives` drawn at random (0: all). Loss at chance is the log of their number.
     The first `skip` rows below share pixels with the context and are not asked for (None: as many as do).
     `patch` is a share of the image's side, `stride` of a patch: 1/4 and 1/2 make the paper's 7x7 grid.
-    Images are cropped to at least `min_area` and flipped, a share `grey` (0.25 is ours) has no colour; `jitter` shifts
+    Images are cropped to at least `min_area` and flipped, a share `grey` has no colour; `jitter` shifts
     what a patch shows by this share of its side (v1). A, `scale`, `hidden` and `depth` are from v2's appendix.
-    v2 is `directions=4` (each with its own g_ar), `patch_flip`, `drop` (the share of patches of which one colour
-    channel stays), and an encoder with `norm="layer"`: batch norm tells each patch about the others. `colour`, the
-    strength of a colour jitter of each patch, stands for v2's further distortions.
+    v2 is `directions=4` (each with its own g_ar), `skip=2, steps=1`, `patch_flip`, `drop` (the share of patches of
+    which one colour channel stays), and an encoder with `norm="layer"`: batch norm tells each patch about the others.
     `kept`: the encoder, patchwise: features are the mean of z over the grid, as in the paper, and so a network
     trained on patches is probed on patches. `kept.encoder` is that network; on whole images its norms and its
     borders see what they never saw in training.
+
+    Differs: the loss is the mean over all questions, which v2's equation sums: each weighs alike, so the far steps,
+    of which fewer fit, weigh less. The appendix adds the losses of the steps and does not say whether each of these
+    is a sum, as in the equation, or a mean, by which far steps weighed as near ones; of its one step that is the
+    same. (Equation and appendix are known to us from others' transcripts.) g_ar is v2's also for v1, whose W_k meets
+    z itself, without A. A and W have no bias. `colour`, the strength of a colour jitter of each patch, stands for v2's
+    further distortions (shear, rotation, elastic ones); `grey` 0.25 and `min_area` are ours. v2's grid is 6x6 of 80 of
+    260 px. v1 cuts a part of each patch and pads it, ours shifts what it shows and repeats the edge.
     """
 
     name = "cpc"

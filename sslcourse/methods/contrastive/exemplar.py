@@ -18,11 +18,14 @@ from sslcourse.views.exemplar import TRANSFORMS, ExemplarView, principal_colours
 class Exemplar(Method):
     """Say which of N seed images a transformed copy came from: a softmax with one row of weights for each image.
 
-    L = -1/B sum_i log softmax(W f(T_i x_i) + b)_i, T_i drawn anew for every copy (the paper draws 150 per seed
-    once, so 150 epochs here are its set). W (N, D) is learned and grows with N. `seeds`: how many of the
-    `images` are classes, the first so many rows of data.train (0: all); the others are looked at and not
-    learned from. The paper's seeds are patches of 32 px where gradients are large; here the whole image is the
-    seed. `transforms` and `colours` are those of `ExemplarView`. `kept`: the encoder before the classifier.
+    L = -1/B sum_i log softmax(W f(T_i x_i) + b)_i, T_i drawn anew for every copy. W (N, D) is learned and grows with
+    N. `seeds`: how many of the `images` are classes, the first so many rows of data.train (0: all); the others are
+    looked at and not learned from. `transforms` and `colours` are those of `ExemplarView`. `kept`: the encoder
+    before the classifier.
+
+    Differs: the paper draws 150 copies of each seed once, so 150 epochs here are its set; its seeds are patches of 32 px
+    where gradients are large, ours whole images; it subtracts the mean of all patches, pixel by pixel, from its copies,
+    and probes features pooled over quarters.
     """
 
     name = "exemplar"

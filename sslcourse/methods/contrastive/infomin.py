@@ -24,7 +24,8 @@ class InfoMin(MoCo):
     query encoder.
 
     RandAugment is that of the authors' code (PyContrast): 15 operations with invert and solarise_add, each made
-    with probability 1/2 at a magnitude N(`magnitude`, 0.5) of 10, cut at 10, so 9.8 in the mean.
+    with probability 1/2 at a magnitude N(`magnitude`, 0.5) of 10, cut at 10, so 9.8 in the mean. A low magnitude
+    is not a gentle one (posterise and solarise are strongest at 0); `operations` 0 is none at all.
     """
 
     name = "infomin"
@@ -56,7 +57,8 @@ class InfoMin(MoCo):
         self.beta, self.operations, self.magnitude = beta, operations, magnitude
         self.view = Compose([
             RandomResizedCrop(None, (min_scale, 1.0), flip=0.5), ColourJitter(0.8, 0.8, 0.8, 0.2, p=0.8),
-            *([GaussianBlur(0.5)] if blurs(encoder, blur) else []), RandAugment(operations, magnitude, "infomin"), Greyscale(0.2),
+            *([GaussianBlur(0.5)] if blurs(encoder, blur) else []),
+            *([RandAugment(operations, magnitude, "infomin")] if operations else []), Greyscale(0.2),
         ])  # fmt: skip
         self.weak_view = RandomResizedCrop(None, (0.6, 1.0), flip=0.5)
         self.tile_projector, self.joint = projection("mlp", encoder.dim, dim), nn.Linear(9 * dim, dim)

@@ -23,11 +23,13 @@ class InstanceDiscrimination(Method):
     `negatives` 0: that softmax over all n images. Otherwise noise-contrastive estimation with m negatives,
     uniform over all images, h(i, f) = P / (P + m/n): L = -log h(i, f) - sum_noise log(1 - h(k, f)), whose
     normaliser Z is estimated on the first batch and frozen; with `refresh_Z` on every batch, for a Z that was right
-    while all features were random is far too small later (lesson 05). One draw serves the batch (the authors' code draws for
-    every image: the same mean, B times the memory). After the step v_i <- l2(t v_i + (1 - t) f), t `momentum`.
-    `proximal` is the paper's lambda |f - v_i|^2, which would make an image's feature wander less between two
-    epochs; the released code has none and leaves that to `momentum`, and so do the defaults.
-    `kept`: the encoder before the linear map to `dim` (the paper's nearest neighbours use `embed`).
+    while all features were random is far too small later (lesson 05). After the step v_i <- l2(t v_i + (1 - t) f), t
+    `momentum`. `proximal` is the paper's lambda |f - v_i|^2, which would make an image's feature wander less between
+    two epochs; the released code has none and leaves that to `momentum`, and so do the defaults.
+    `kept`: the encoder before the linear map to `dim`.
+
+    Differs: one draw of negatives serves the batch (the code draws for every image: the same mean, B times the
+    memory). The paper's nearest neighbours use `embed`, ours what is kept. On CIFAR-10 the code does not flip.
     """
 
     name = "npid"

@@ -27,6 +27,9 @@ class Triplet(Method):
     `negatives` "hard": the nearest; "semihard": the nearest that is farther than p, or the farthest of all
     if none is (Schroff et al., 1503.03832); "random": any one; "all": each of them, averaged.
     `kept`: the encoder before the linear map to `dim`.
+
+    Differs: the paper trains four tasks at once on one ResNet-101, of which this is the exemplar's; views are MoCo v1's,
+    and the embedding has `dim` dimensions.
     """
 
     name = "triplet"

@@ -38,11 +38,14 @@ class PIRL(Method):
     L = lambda L_NCE(m_I, g(I^t)) + (1 - lambda) L_NCE(m_I, f(I)): see `noise_contrast`. f is one linear map;
     g one for each of nine tiles and one for the nine together, in an order drawn anew for each image. The
     order is told to nobody: Jigsaw must know it, PIRL must not. m_I <- l2(m m_I + (1 - m) f(I)) after the
-    step; `negatives` rows of the memory are drawn for each step and shared by the batch (in the paper for
-    each image). `transform`: "jigsaw" or "rotation", which turns the image by a random quarter. As in the
-    authors' code the tiles come from another, larger crop than I, and each has its own colours. Their code's
-    loss is NPID's NCE, which has a constant in place of the sum in h. `cell`, `tile`: in pixels; None: the
-    paper's 64 of 85, and three cells to a side. `kept`: the encoder before f and g.
+    step; `negatives` rows of the memory are drawn for each step. `transform`: "jigsaw" or "rotation", which turns the
+    image by a random quarter. As in the authors' code the tiles come from another, larger crop than I, and each has
+    its own colours. `cell`, `tile`: in pixels; None: the paper's 64 of 85, and three cells to a side. `kept`: the
+    encoder before f and g.
+
+    Differs: one draw of negatives serves the batch, and an image's own row is none (theirs: for each image). The loss
+    is the paper's; the code's is NPID's NCE, which has a constant in place of the sum in h, and its views have
+    photometric noise after the jitter, and a coin for each tile's flip.
     """
 
     name = "pirl"

@@ -19,11 +19,14 @@ class Counting(Method):
     L = |phi(D x) - sum_j phi(T_j x)|^2 + max(0, M - |phi(D y) - sum_j phi(T_j x)|^2), averaged over x. D halves the
     image, by a random kernel for each (`kernels` False: always bilinear); T_j is the quarter j, of the same size;
     y is the previous image of the batch. The second term forbids counting nothing, which would cost M.
-    A share `grey` of the images has no colour. Views are squares of 77% of the image or more (the paper cuts 224
-    of 256 px). phi is the encoder, a hidden layer, and `counts` ReLU outputs.
+    A share `grey` of the images has no colour. Views are squares of `min_area` of the image or more.
+    phi is the encoder, a hidden layer, and `counts` ReLU outputs.
     Logged: `accuracy`, how often the quarters of x fit x better than y (chance 0.5); `count`, the norm of phi(D x),
     which is 0 where everything has collapsed.
     `kept`: the encoder. It is trained on images of half size and probed at full size.
+
+    Differs: the paper cuts 224 of 256 px, 77% of the area, always; ours are from there to the whole, and mirrored or
+    not. Its phi is AlexNet up to a layer of 4096 and the counts, without batch norm. y is any other image there.
     """
 
     name = "counting"

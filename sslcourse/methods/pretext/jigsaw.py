@@ -51,8 +51,11 @@ class Jigsaw(Method):
     Against shortcuts: a random gap (tiles of `tile` px in cells of `cell`; None: 16 in 21 at 64 px), `normalise`
     each tile by its own mean and deviation per channel, colour channels of each tile shifted by up to `channels`
     px (None: 2 of 64), and a share `grey` of images without colour.
-    The paper has 1000 permutations, fc6 512 wide and fc7 4096, no batch norm; the code 100, 1024 and 4096.
     `kept`: the encoder. It is trained on normalised tiles and probed on whole images as they are.
+
+    Differs: the paper has 1000 permutations, fc6 512 wide and fc7 4096; the code 100, 1024 and 4096. Theirs have no
+    batch norm. Their tower ends in a flattened map, ours in its mean, and sees one puzzle of an image at a time. Our
+    puzzle is made of the whole image, theirs of a crop.
     """
 
     name = "jigsaw"
