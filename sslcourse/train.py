@@ -21,6 +21,7 @@ from torch import Tensor
 
 from sslcourse import checkpoint, recipes
 from sslcourse.data.images import Data, ImageSet, pick_device
+from sslcourse.data.splits import needed
 from sslcourse.errors import Diverged, UserError
 from sslcourse.extend import stretches
 from sslcourse.fabric import make_fabric
@@ -92,6 +93,8 @@ class Loop:
         self.batch = min(recipe.batch, n) // (
             world * recipe.accumulate
         )  # rows of one process and micro-batch
+        if n < 2 * world * recipe.accumulate:
+            raise UserError(too_few(data, 2 * world * recipe.accumulate))
         if self.batch < 2:
             raise UserError(
                 f"batch {recipe.batch} of {n} images leaves {self.batch} for each process and micro-batch: use 2 or more"
@@ -349,6 +352,19 @@ def refuse_mismatch(method: str | Method, data: Data) -> None:
             f"{method.name} learns from clips (N, T, 3, H, W) and {data.name} is images: use toybox-video"
         )
     raise UserError(f"{method.name} learns from images (N, 3, H, W) and {data.name} is clips: use toybox")
+
+
+def too_few(data: Data, train: int) -> str:
+    """Why `data` has not enough images, and how many would leave `train` for training."""
+    origin, n = data.origin, len(data.train)
+    held_out = sum(len(getattr(data, split)) for split in origin.held_out) if origin else 0
+    if not held_out or origin.count != n + held_out:  # not all are used: --limit, or some do not load
+        return f"{data.name} has {n} image(s) to train on: give at least {train}, 2 for each process and micro-batch"
+    parts = " and ".join(origin.held_out)
+    return (
+        f"{data.name} has {origin.count} images, {held_out} of them held out for {parts}, which leaves {n}:"
+        f" give at least {needed(train, len(origin.held_out))}, or {parts} folders of its own"
+    )
 
 
 def pretrain(

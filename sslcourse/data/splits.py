@@ -30,6 +30,20 @@ def hold_out(
     return shuffled(rows[~chosen], seed + 1), shuffled(rows[chosen], seed + 2)
 
 
+def needed(train: int, held_out: int) -> int:
+    """How many images leave `train` of them for training when `held_out` parts are taken as `divide` does."""
+
+    def left(count: int) -> int:
+        for _ in range(held_out):
+            count -= min(max(1, round(0.1 * count)), 5000, count)
+        return count
+
+    count = train
+    while left(count) < train:
+        count += 1
+    return count
+
+
 def divide(
     counts: dict[str, int], labels: Tensor | None, seed: int, limit: int | None = None
 ) -> dict[str, tuple[str, Tensor]]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from sslcourse.data.images import Data
-from sslcourse.errors import UserError
+from sslcourse.errors import UserError, shown, warn_once
 
 
 @dataclass(repr=False)
@@ -99,10 +99,36 @@ def labelled(data: Data, protocol: str) -> int:
                 f"{protocol} on {data.name!r}: its {split} part has no labels; use labelled data, "
                 "or `sslcourse embed` and evaluate.neighbours, which need none"
             )
+    tell_unseen(data, protocol)
     if len(data.train.labels.unique()) < 2:
         raise UserError(f"{protocol} on {data.name!r}: the train images have one class only; use two or more")
     largest = max(int(getattr(data, split).labels.max()) for split in ("train", "val", "test"))
     return max(len(data.classes), largest + 1)
+
+
+def tell_unseen(data: Data, protocol: str) -> None:
+    """Name the test classes of which nothing can be learned: UserError if there are no others, else a warning."""
+    parts = [getattr(data, split).labels.cpu() for split in ("train", "val", "test")]
+    train, _, test = (set(labels.tolist()) for labels in parts)
+    unseen = sorted(test - train)
+    if not unseen:
+        return
+    numbers = torch.cat(parts).bincount()  # images of each class in all
+    names = [
+        f"{shown(data.classes[y]) if y < len(data.classes) else y} ({numbers[y]} in all)" for y in unseen[:5]
+    ]
+    more = f" and {len(unseen) - 5} more" if len(unseen) > 5 else ""
+    mend = "a class needs 3 images or more to be in train, val and test, and a --limit that leaves them"
+    if len(unseen) == len(test):
+        raise UserError(
+            f"{protocol} on {data.name!r}: no test image is of a class with train images, but of"
+            f" {', '.join(names)}{more}: {mend}"
+        )
+    warn_once(
+        f"{data.name}: {len(unseen)} of {len(test)} test classes have no train image, so that their"
+        f" {sum(int((parts[2] == y).sum()) for y in unseen)} of {len(parts[2])} test images count as wrong: "
+        f"{', '.join(names)}{more}; {mend}"
+    )
 
 
 def accuracy(predicted: Tensor, labels: Tensor) -> float:
