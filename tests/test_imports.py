@@ -8,9 +8,11 @@ ORDER = ["data", "views", "nets", "methods", "train", "evaluate", "shortcuts", "
 LEVEL = {name: ORDER.index(name) for name in ORDER} | {
     "runs": 4,
     "fabric": 4,
+    "extend": 4,
     "checkpoint": 0,
     "memory": 0,
     "recipes": 0,
+    "sources": 0,
 }
 FREE = {"errors", "progress", "__init__"}  # below everything
 
