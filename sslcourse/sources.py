@@ -16,45 +16,50 @@ APART = {"sslcourse.methods", "sslcourse.recipes", "sslcourse.studies"}
 
 
 @cache
-def trees(package: Path = PACKAGE) -> dict[str, ast.Module]:
+def texts(package: Path = PACKAGE) -> dict[str, str]:
     """Every module of the package by its full name, read once: what is edited while a study runs is not what runs."""
     found = {}
     for path in package.rglob("*.py"):
         parts = [package.name, *path.relative_to(package).with_suffix("").parts]
-        found[".".join(parts).removesuffix(".__init__")] = ast.parse(path.read_text(encoding="utf-8"))
+        found[".".join(parts).removesuffix(".__init__")] = path.read_text(encoding="utf-8")
     return found
 
 
 def digest(modules: Iterable[str]) -> str:
     """12 hexadecimal digits that stay as they are until one of these modules does something else."""
-    said = [f"{name} {essence(trees()[name])}" for name in sorted(modules)]
+    said = [f"{name} {essence(texts()[name])}" for name in sorted(modules)]
     return hashlib.sha256("\n".join(said).encode()).hexdigest()[:12]
+
+
+def inside(package: str) -> set[str]:
+    """The modules of a part of the package."""
+    return {name for name in texts() if name == package or name.startswith(f"{package}.")}
 
 
 def behind(*modules: str) -> set[str]:
     """These modules of the package, and those they import, directly or not, also inside functions."""
-    known, found, todo = trees(), set(), list(modules)
+    known, found, todo = texts(), set(), list(modules)
     while todo:
         name = todo.pop()
         if name in known and name not in found and name not in APART:
             found.add(name)
-            todo += imported(known[name], known)
+            todo += imported(name, known)
     return found
 
 
-def imported(tree: ast.Module, known: dict[str, ast.Module]) -> Iterable[str]:
-    for node in ast.walk(tree):
+def imported(module: str, known: dict[str, str]) -> Iterable[str]:
+    for node in ast.walk(tree(known[module])):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module in known:
             yield from (home(node.module, alias.name, known) for alias in node.names)
 
 
-def home(module: str, name: str, known: dict[str, ast.Module]) -> str:
+def home(module: str, name: str, known: dict[str, str]) -> str:
     """The module in which `from module import name` finds what it takes: a package may have it from elsewhere."""
     if f"{module}.{name}" in known:
         return f"{module}.{name}"
-    for node in known[module].body:
+    for node in tree(known[module]).body:
         if isinstance(node, ast.ImportFrom) and node.module in known:
             if name in [alias.asname or alias.name for alias in node.names]:
                 return home(node.module, name, known)
@@ -62,10 +67,15 @@ def home(module: str, name: str, known: dict[str, ast.Module]) -> str:
 
 
 @cache
-def essence(tree: ast.Module) -> str:
+def tree(text: str) -> ast.Module:
+    return ast.parse(text)
+
+
+@cache
+def essence(text: str) -> str:
     """A module as text that neither comments, nor docstrings, nor layout change."""
-    tree = ast.parse(ast.unparse(tree))  # a copy
-    for node in ast.walk(tree):
+    own = ast.parse(text)
+    for node in ast.walk(own):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             first = node.body[0] if node.body else None
             if (
@@ -74,4 +84,4 @@ def essence(tree: ast.Module) -> str:
                 and isinstance(first.value.value, str)
             ):
                 del node.body[0]
-    return ast.dump(tree)
+    return ast.dump(own)

@@ -1,6 +1,5 @@
 """What has been made is told by the code that made it."""
 
-import ast
 import re
 import textwrap
 
@@ -8,16 +7,14 @@ import pytest
 
 from sslcourse import sources
 from sslcourse.methods import METHODS
-from sslcourse.sources import behind, digest, trees
+from sslcourse.sources import behind, digest, texts
 
 
 def edited(monkeypatch, module: str, edit) -> None:
     """As if that module had been edited."""
-    text = (sources.PACKAGE.parent / module.replace(".", "/")).with_suffix(".py").read_text()
-    changed = edit(text)
-    assert changed != text
-    known = {**trees(), module: ast.parse(changed)}
-    monkeypatch.setattr(sources, "trees", lambda: known)
+    known = {**texts(), module: edit(texts()[module])}
+    assert known != texts()
+    monkeypatch.setattr(sources, "texts", lambda: known)
 
 
 def of(method: str) -> str:
@@ -77,7 +74,7 @@ def test_words_do_not_change_the_code(monkeypatch):
     ],
 )
 def test_the_essence_of_a_module(a, b, same):
-    assert (sources.essence(ast.parse(a)) == sources.essence(ast.parse(b))) is same
+    assert (sources.essence(a) == sources.essence(b)) is same
 
 
 def test_imports_are_followed_to_where_a_name_is_defined(tmp_path, monkeypatch):
@@ -96,8 +93,8 @@ def test_imports_are_followed_to_where_a_name_is_defined(tmp_path, monkeypatch):
     for name, text in files.items():
         (package / name).parent.mkdir(parents=True, exist_ok=True)
         (package / f"{name}.py").write_text(textwrap.dedent(text))
-    known = trees(package)
-    monkeypatch.setattr(sources, "trees", lambda: known)
+    known = texts(package)
+    monkeypatch.setattr(sources, "texts", lambda: known)
 
     def found(name: str) -> set[str]:
         return {each.removeprefix("sslcourse.") for each in behind(f"sslcourse.{name}")}

@@ -1,4 +1,3 @@
-import ast
 import json
 from dataclasses import replace
 
@@ -112,11 +111,8 @@ def test_a_mended_method_is_trained_anew_and_the_others_are_not(tiny_data, monke
         ("sslcourse.evaluate.knn", ["cached", "cached", "trained"]),
     ):
         with monkeypatch.context() as patch:
-            mended = {
-                **sources.trees(),
-                module: ast.parse(f"{ast.unparse(sources.trees()[module])}\nMENDED = 1"),
-            }
-            patch.setattr(sources, "trees", lambda mended=mended: mended)
+            mended = sources.texts() | {module: f"{sources.texts()[module]}\nMENDED = 1\n"}
+            patch.setattr(sources, "texts", lambda mended=mended: mended)
             assert found() == expected
 
 
