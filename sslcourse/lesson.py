@@ -329,6 +329,9 @@ def record(name: str) -> dict:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         cost = f"{found['seconds']:.0f} s" if found["seconds"] < 600 else f"{found['seconds'] / 60:.0f} min"
+        runs = found.get("runs", {})  # records did not always have it
+        if kept := runs.get("cached", 0) + runs.get("resumed", 0):
+            cost += f" with {kept} of {sum(runs.values())} runs from the cache"
         print(
             f"recorded: {name}, {found['date']}, {found['device']}, {cost}, commit {found['commit']}: "
             f"{found['command']}"
@@ -346,8 +349,13 @@ def save_record(
     seed: int | Sequence[int],
     device="auto",
     folder: Path | None = None,
+    runs: dict[str, int] | None = None,
 ) -> Path:
-    """Write `data/results/NAME.json`: results, and the command, commit, seed and device behind them."""
+    """Write `data/results/NAME.json`: results, and the command, commit, seed and device behind them.
+
+    runs: how many were "trained" for it, how many "resumed" and how many "cached", that is found in the cache as this
+    code had trained them; their time is not in `seconds`.
+    """
     packages = ("sslcourse", "torch", "torchvision", "numpy")
     found = {
         "name": name,
@@ -357,6 +365,7 @@ def save_record(
         "device": device_name(device),
         "date": date.today().isoformat(),
         "seconds": round(float(seconds), 1),
+        **({"runs": dict(runs)} if runs is not None else {}),
         "versions": {"python": platform.python_version()} | {p: version(p) for p in packages},
         "results": results,
     }

@@ -11,7 +11,9 @@ LEVEL = {name: ORDER.index(name) for name in ORDER} | {
     "extend": 4,
     "checkpoint": 0,
     "memory": 0,
+    "sources": 0,
     "recipes": 0,
+    "sources": 0,
 }
 FREE = {"errors", "progress", "__init__"}  # below everything
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from sslcourse import evaluate, lesson, nets, recipes, studies
+from sslcourse import evaluate, lesson, nets, recipes, sources, studies
 from sslcourse.data.images import Data, ImageSet
 from sslcourse.data.toybox import render_world
 from sslcourse.errors import UserError
@@ -87,6 +87,65 @@ def test_runs_are_trained_once_and_kept_apart_by_what_shaped_them(tiny_data, mon
     assert studies.trained("rotnet", tiny_data, 1).history != first.history
     other = replace(tiny_data, train=planted(96, seed=9))
     assert studies.trained("rotnet", other, 0).history != first.history
+
+
+def test_a_mended_method_is_trained_anew_and_the_others_are_not(tiny_data, monkeypatch):
+    small = recipes.Recipe(encoder_arguments={"width": 4}, epochs=1, batch=32, warmup=0)
+    monkeypatch.setattr(recipes, "recipe", lambda *a: small)
+
+    def measured(run):
+        return {}
+
+    measured.__module__ = "sslcourse.studies.moco"  # a study's own, which measures with other code
+
+    def found() -> list[str]:
+        studies.used.clear()
+        for method, more in (("rotnet", {}), ("triplet", {}), ("triplet", {"on_epoch": measured})):
+            for _ in range(2):  # the second time from the cache, but trained now
+                studies.trained(method, tiny_data, 3, **more)
+        return list(studies.used.values())
+
+    assert found() == ["trained"] * 3
+    for module, expected in (
+        ("sslcourse.methods.pretext.rotnet", ["trained", "cached", "cached"]),
+        ("sslcourse.evaluate.knn", ["cached", "cached", "trained"]),
+    ):
+        with monkeypatch.context() as patch:
+            mended = sources.texts() | {module: f"{sources.texts()[module]}\nMENDED = 1\n"}
+            patch.setattr(sources, "texts", lambda mended=mended: mended)
+            assert found() == expected
+
+
+def test_a_record_says_how_many_runs_came_from_the_cache(tiny_data, tmp_path, monkeypatch, capsys):
+    small = recipes.Recipe(encoder_arguments={"width": 4}, epochs=2, batch=32, warmup=0)
+    monkeypatch.setattr(recipes, "recipe", lambda *a: small)
+    monkeypatch.setattr(lesson, "results_dir", lambda: tmp_path)
+    rounds = [0]
+
+    def stopped(run):
+        if rounds[0] == 0 and run.history[-1]["epoch"] == 2:
+            raise KeyboardInterrupt
+        return {}
+
+    def study(seed):
+        for method, more in (("rotnet", {}), ("rotnet", {}), ("triplet", {"on_epoch": stopped})):
+            yield {"value": studies.trained(method, tiny_data, seed, **more).history[-1]["loss"]}
+
+    module = type("Study", (), {"study": staticmethod(study)})
+    monkeypatch.setattr(studies.importlib, "import_module", lambda name: module)
+    with pytest.raises(KeyboardInterrupt):
+        studies.record("labels", [7])
+    rounds[0] = 1
+    for seeds, runs in (
+        ([7, 8], {"trained": 2, "resumed": 1, "cached": 1}),
+        ([7, 8], {"trained": 0, "resumed": 0, "cached": 4}),
+    ):
+        studies.record("labels", seeds)
+        capsys.readouterr()
+        found = lesson.record("labels")
+        assert found["runs"] == runs
+        kept = runs["resumed"] + runs["cached"]
+        assert (f"with {kept} of 4 runs from the cache" in capsys.readouterr().out) == (kept > 0)
 
 
 def test_profiles_choose_recipes(monkeypatch):

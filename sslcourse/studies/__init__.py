@@ -1,7 +1,8 @@
 """Long experiments, recorded once: `sslcourse record NAME` writes data/results/NAME.json, lessons plot it.
 
 A study is a function `study(seed) -> rows`; a row is a flat dict of plain values with its seed.
-Trained runs are kept in the cache, so that a stopped study goes on and studies share their runs.
+Trained runs are kept in the cache, so that a stopped study goes on and studies share their runs. They are told by
+recipe, images and the code that trained them: when a method is mended, its runs are trained anew.
 """
 
 from __future__ import annotations
@@ -10,17 +11,24 @@ import hashlib
 import importlib
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from pathlib import Path
 
 from sslcourse import recipes, train
 from sslcourse.data.images import Data, cache_dir
 from sslcourse.errors import UserError
+from sslcourse.methods import METHODS
+from sslcourse.runs import read_history
+from sslcourse.sources import behind, digest
 
 SHORTCUTS = (
     *("gap", "jitter", "statistics", "aberration", "interpolation", "scale"),
     *("histogram", "sky", "batchnorm", "architecture"),
 )
+# Folder of a run -> how this process first came by it: "trained", "resumed" or "cached"
+used: dict[Path, str] = {}
 # name -> module with `study(seed)`, or module:argument with `study(seed, argument)`
 STUDIES = {
     "foundation": "sslcourse.studies.foundation",
@@ -56,10 +64,11 @@ def trained(
     precision: str = "32",
     **arguments,
 ) -> train.Run:
-    """A run of the profile's recipe, from the cache if the same was trained before on the same images.
+    """A run of the profile's recipe, from the cache if the same was trained before on the same images by this code.
 
     encoder: arguments of its network; changes: of other fields of the recipe; arguments: of the method.
-    on_epoch(run) -> dict is kept in the run's history, also in the cache: its name tells such runs apart.
+    on_epoch(run) -> dict is kept in the run's history, also in the cache: its name and the code
+    of its module tell such runs apart.
     """
     recipe = recipes.recipe(method, data.name, profile)
     recipe = replace(
@@ -69,15 +78,27 @@ def trained(
         encoder_arguments=recipe.encoder_arguments if encoder is None else encoder,
         **(changes or {}),
     )
-    told = [method, seed, asdict(replace(recipe, measured="")), len(data.train)]
+    made_by = ["sslcourse.train", *([METHODS[method].__module__] if method in METHODS else [])]
+    made_by += [on_epoch.__module__] if on_epoch else []
+    told = [method, seed, asdict(replace(recipe, measured="")), len(data.train), digest(behind(*made_by))]
     told += [on_epoch.__name__] if on_epoch else []
     told += [precision] if precision != "32" else []
     told = json.dumps(told, sort_keys=True).encode()
     told += data.train.images[:: max(1, len(data.train) // 64)].cpu().numpy().tobytes()
     out = cache_dir() / "runs" / f"{method}-{data.name}-{seed}-{hashlib.sha256(told).hexdigest()[:12]}"
+    used.setdefault(out, held(out, recipe.epochs))
     return train.pretrain(
         method, data, recipe=recipe, out=out, seed=seed, precision=precision, on_epoch=on_epoch
     )
+
+
+def held(folder: Path, epochs: int) -> str:
+    """What a training of so many epochs finds in its folder: nothing ("trained"), a part ("resumed"), all ("cached")."""
+    try:
+        found = len(read_history(folder))
+    except UserError:  # damaged: pretrain will mend it
+        return "resumed"
+    return "cached" if found >= epochs else "resumed" if found else "trained"
 
 
 def record(name: str, seeds: Sequence[int] = (0, 1, 2)) -> list[dict]:
@@ -90,6 +111,7 @@ def record(name: str, seeds: Sequence[int] = (0, 1, 2)) -> list[dict]:
     study = importlib.import_module(module).study
     more = (argument,) if argument else ()
     start, rows = time.perf_counter(), []
+    used.clear()
     for seed in seeds:
         for row in study(seed, *more):
             rows.append({**row, "seed": seed})
@@ -102,7 +124,8 @@ def record(name: str, seeds: Sequence[int] = (0, 1, 2)) -> list[dict]:
                 flush=True,
             )
     command = f"sslcourse record {name} --seeds {' '.join(str(s) for s in seeds)}"
-    save_record(name, rows, command, time.perf_counter() - start, list(seeds))
+    runs = dict.fromkeys(("trained", "resumed", "cached"), 0) | Counter(used.values())
+    save_record(name, rows, command, time.perf_counter() - start, list(seeds), runs=runs)
     return rows
 
 

@@ -7,6 +7,7 @@ import torch
 from safetensors import SafetensorError
 from sklearn.feature_selection import mutual_info_classif
 
+from sslcourse import sources
 from sslcourse.data.toybox import CLASSES, WORLDS, load, load_toybox, render_world, solids, trace
 from sslcourse.data.toybox.load import single
 from sslcourse.data.toybox.scene import assemble, outline
@@ -325,6 +326,16 @@ def test_cache_serves_prefixes_and_survives_corruption(cache, monkeypatch):
     for file in files:
         file.write_bytes(file.read_bytes()[:2000])
     assert same(load_toybox("toybox", limit=12).train, first.train)
+
+
+def test_a_mended_renderer_renders_anew(cache, monkeypatch):
+    load_toybox("toybox", limit=4)
+    files, module, known = set(cache.glob("*")), "sslcourse.data.toybox.trace", sources.texts()
+    for more, rendered in (("\n# a comment\n", 0), ("\nMENDED = True\n", 3)):
+        text = known[module] + more
+        monkeypatch.setattr(sources, "texts", lambda text=text: known | {module: text})
+        load_toybox("toybox", limit=4)
+        assert len(set(cache.glob("*")) - files) == rendered
 
 
 @pytest.mark.parametrize("full", [False, True])
