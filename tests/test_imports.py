@@ -13,7 +13,6 @@ LEVEL = {name: ORDER.index(name) for name in ORDER} | {
     "memory": 0,
     "sources": 0,
     "recipes": 0,
-    "sources": 0,
 }
 FREE = {"errors", "progress", "__init__"}  # below everything
 
