@@ -7,7 +7,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from sslcourse.data.images import Data, cache_dir, expanded, pick_device
+from sslcourse.data.images import Data, cache_dir, pick_device
+from sslcourse.data.origin import expanded
 from sslcourse.errors import UserError
 
 NOT_YET = ("voc2007", "voc2012", "coco", "movi-c", "movi-e")

@@ -22,8 +22,8 @@ import torch
 from torch import Tensor
 
 from sslcourse.data.decode import EXTENSIONS, BadImage, image_size
-from sslcourse.data.images import Data, ImageSet, expanded
-from sslcourse.data.origin import Origin
+from sslcourse.data.images import Data, ImageSet
+from sslcourse.data.origin import Origin, expanded
 from sslcourse.data.splits import divide
 from sslcourse.data.stream import StreamedSet, image_sets
 from sslcourse.errors import UserError, shown

@@ -6,15 +6,12 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from sslcourse.data.origin import Origin, expanded
 from sslcourse.errors import UserError
-
-if TYPE_CHECKING:
-    from sslcourse.data.origin import Origin
 
 Batch = tuple[Tensor, Tensor, Tensor | None]
 
@@ -36,14 +33,6 @@ def pick_device(device: str | torch.device = "auto") -> torch.device:
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-
-
-def expanded(path: str | Path) -> Path:
-    """The path with a leading ~ replaced. UserError where nobody's home is known."""
-    try:
-        return Path(path).expanduser()
-    except RuntimeError:
-        raise UserError(f"{path}: no home directory is known for its ~: write the whole path") from None
 
 
 def cache_dir() -> Path:

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sslcourse.data.images import expanded
 from sslcourse.errors import UserError, shown
 
 FOLDER = "folder:"
@@ -53,6 +52,14 @@ class Origin:
         found += [f"{_shown(name)} is new" for name in now if name not in was]
         more = f" (the first of {len(found):,} such differences)" if len(found) > 1 else ""
         return found[0] + more if found else ""
+
+
+def expanded(path: str | Path) -> Path:
+    """The path with a leading ~ replaced. UserError where nobody's home is known."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise UserError(f"{path}: no home directory is known for its ~: write the whole path") from None
 
 
 def resolved(path: str | Path) -> str:
