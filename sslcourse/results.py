@@ -19,7 +19,8 @@ HEAD = f"""# Results
 Made from the records in [data/results](data/results) by `{COMMAND}`: do not edit it by hand.
 
 Accuracy in %, mean ± standard deviation over seeds (a bare number: one seed); *random* is the same network at random
-initialisation. Above each table stands where its numbers come from: command, commit, seeds, device, date, time."""
+initialisation. Above each table stands where its numbers come from: command, commit, seeds, device, date,
+and how long the command took (runs that were in the cache already were not trained again)."""
 SOURCES = "Where the numbers come from"
 
 
