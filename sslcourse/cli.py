@@ -170,9 +170,9 @@ def course(a) -> tuple[dict, str]:
 
 
 def report(a) -> tuple[list, str]:
-    from sslcourse.report import report
+    from sslcourse.report import report, report_markdown
 
-    return report(a.build)
+    return report_markdown() if a.markdown else report(a.build)
 
 
 def record(a) -> tuple[list, str]:
@@ -331,6 +331,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="where the figure goes (default: build)",
     )
+    p.add_argument("--markdown", action="store_true", help="print RESULTS.md instead, and draw nothing")
     p = verb(record, "run a long experiment and write its record, which the lessons plot")
     p.add_argument(
         "study", metavar="STUDY", help="a name such as labels or shortcut_gap; a wrong one lists all"

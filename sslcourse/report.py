@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from sslcourse.errors import UserError
 from sslcourse.lesson import results_dir
+from sslcourse.results import markdown, read, rows_of, tables
 
 
 def report(build: Path, results: Path | None = None) -> tuple[list[dict], str]:
@@ -17,17 +17,12 @@ def report(build: Path, results: Path | None = None) -> tuple[list[dict], str]:
     from sslcourse.cli import table
 
     results = results or results_dir()
-    rows = []
-    for path in sorted(results.glob("*.json")):
-        try:
-            record = json.loads(path.read_text())
-        except ValueError as error:
-            raise UserError(
-                f"{path} is not JSON: {error}; make it again with the command in data/README.md"
-            ) from None
-        for row in _rows(record):
-            if {"method", "protocol", "value"} <= row.keys():
-                rows.append({"record": path.stem, "device": record.get("device", ""), **row})
+    rows = [
+        {"record": name, "device": record.get("device", ""), **row}
+        for name, record in read(results).items()
+        for row in rows_of(record)
+        if {"method", "protocol", "value"} <= row.keys()
+    ]
     if not rows:
         return [], f"no results recorded in {results}"
     figure = draw(rows, build)
@@ -35,9 +30,10 @@ def report(build: Path, results: Path | None = None) -> tuple[list[dict], str]:
     return rows, f"{table(rows, columns)}\n\nfigure: {figure}"
 
 
-def _rows(record: dict) -> list[dict]:
-    results = record.get("results", [])
-    return [row for row in results if isinstance(row, dict)] if isinstance(results, list) else []
+def report_markdown(results: Path | None = None) -> tuple[list[dict], str]:
+    """The tables of RESULTS.md, and its text."""
+    found = tables(results)
+    return found, markdown(found) if found else f"no results recorded in {results or results_dir()}"
 
 
 def draw(rows: list[dict], build: Path) -> Path:

@@ -263,6 +263,17 @@ def test_doctor_finds_this_environment_fit(capsys):
     assert {"python", "torch", "lightly", "device", "cache"} <= {row["check"] for row in rows}
 
 
+def test_report_prints_results_as_markdown_or_one_document(capsys, tmp_path):
+    cli.main(["report", "--markdown", "--build", str(tmp_path / "build")])
+    text = capsys.readouterr().out
+    assert text.startswith("# Results\n") and "\n| linear probe, SimCLR" in text and text.endswith("|\n")
+    assert not (tmp_path / "build").exists()  # no figure is drawn
+    cli.main(["report", "--markdown", "--json"])
+    tables = stdout_json(capsys)
+    assert all({"title", "source", "columns", "rows"} <= table.keys() for table in tables)
+    assert all(len(row) == len(table["columns"]) for table in tables for row in table["rows"])
+
+
 def test_report_reads_records(tmp_path):
     from sslcourse.report import report
 
