@@ -39,7 +39,10 @@ def global_step(
 
 
 def one_and_two(train: Callable[[], dict], folder: Path) -> tuple[dict, list[dict]]:
-    """What `train()`, a function of a module, returns in a process alone, and in each of two that torchrun starts."""
+    """What `train()`, a function of a module, returns in a process alone, and in each of two that torchrun starts.
+
+    The group is opened and left as in any training: by a `pretrain` in `train`.
+    """
     one = train()
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     done = subprocess.run(
@@ -54,8 +57,8 @@ def _worker(train: str, folder: str) -> None:
     torch.set_num_threads(1)
     module, name = train.split(":")
     said = getattr(importlib.import_module(module), name)()
+    assert world_size() == 2, f"{train} opened no group of processes"
     torch.save(said, f"{folder}/{rank()}")
-    dist.destroy_process_group()
 
 
 if __name__ == "__main__":
