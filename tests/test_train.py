@@ -485,9 +485,11 @@ KILLED = """
         child = start("killed")
         time.sleep(draw.uniform(0, 0.75 * whole))
         os.kill(child, signal.SIGKILL)
-        if os.WIFSIGNALED(os.waitpid(child, 0)[1]):
+        status = os.waitpid(child, 0)[1]
+        if os.WIFSIGNALED(status):
             kills += 1
         else:  # it came to its end: begin again
+            assert status == 0
             for file in os.listdir("killed"):
                 os.unlink(f"killed/{file}")
     end(start("killed"))
