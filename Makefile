@@ -3,6 +3,9 @@ PY := .venv/bin/python
 STAMP := .venv/.installed
 COLAB := .venv-colab
 LESSONS := $(wildcard notebooks/*.ipynb notebooks/solutions/*.ipynb)
+# Both cores, one thread each. A file stays in one process: its fixtures are made once, its cells run in order.
+JOBS ?= 2
+PYTEST = OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) --dist loadfile
 
 .PHONY: setup course lesson lab test test-colab
 
@@ -26,8 +29,8 @@ lab: setup  ## JupyterLab on the lessons
 test: setup  ## lint, all tests, every notebook and solution under nbval in the smoke profile
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
-	$(PY) -m pytest
-	SSLCOURSE_PROFILE=smoke SSLCOURSE_BUILD=build/smoke $(PY) -m pytest --nbval-lax --nbval-current-env $(LESSONS)
+	$(PYTEST)
+	SSLCOURSE_PROFILE=smoke SSLCOURSE_BUILD=build/smoke $(PYTEST) --nbval-lax --nbval-current-env $(LESSONS)
 
 # A second environment in front of the first: Colab's versions come first on sys.path, torch is shared.
 $(COLAB)/.installed: $(STAMP)

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import numpy as np
 import pytest
 import timm
 import torch
+import torch._inductor.config
 from lightly.utils.lars import LARS
 from PIL import Image
 from safetensors import SafetensorError
@@ -173,13 +173,19 @@ def test_lars_is_that_of_lightly(tiny_data):
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
 def test_compiled_training_follows_eager_training(tiny_data, tmp_path):
-    eager, compiled = (
-        pretrain("simclr", tiny_data, recipe=replace(SMALL, compile=c), out=tmp_path / str(c), device="cpu")
-        for c in (False, True)
-    )
+    """Of an encoder of one layer, because each takes the C++ compiler seconds; with no pool of processes for it."""
+    tiny = {"dim": 8, "depth": 0, "heads": 2, "patch": 8}
+    recipe = replace(SMALL, epochs=1, encoder="vit", encoder_arguments=tiny)
+    with torch._inductor.config.patch(compile_threads=1):
+        eager, compiled = (
+            pretrain(
+                "rotnet", tiny_data, recipe=replace(recipe, compile=c), out=tmp_path / str(c), device="cpu"
+            )
+            for c in (False, True)
+        )
     assert compiled.method.encoder._compiled_call_impl is not None
     losses = [[line["loss"] for line in run.history] for run in (eager, compiled)]
-    np.testing.assert_allclose(*losses, rtol=0.01)
+    np.testing.assert_allclose(*losses, rtol=1e-4)
     assert_same(weights(Run.load(tmp_path / "True", "cpu").method), weights(compiled.method))
 
 
@@ -448,99 +454,62 @@ def test_a_file_is_written_through_a_link_and_never_over_a_device(tmp_path):
 
 
 KILLED = """
-    import sys, torch
+    import os, random, signal, sys, time, torch
     torch.set_num_threads(1)
-    sys.path.insert(0, {root!r})
     from tests.conftest import planted
     from sslcourse.data.images import Data
     from sslcourse.recipes import Recipe
     from sslcourse.train import pretrain
-    data = Data("tiny", planted(256, seed=1), planted(8), planted(8))
-    print("ready", flush=True)
-    pretrain("simclr", data, recipe=Recipe(encoder_arguments={{"width": 8}}, epochs=12, batch=32), out=sys.argv[1], device="cpu")
-    print("done", flush=True)
+    data = Data("tiny", planted(64, seed=1), planted(8), planted(8))
+    recipe = Recipe(encoder_arguments={"width": 4}, epochs=12, batch=32)
+
+    def start(out):
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                pretrain("simclr", data, recipe=recipe, out=out, device="cpu")
+                code = 0
+            finally:
+                os._exit(code)
+        return child
+
+    def end(child):
+        assert os.waitpid(child, 0)[1] == 0
+
+    begun = time.monotonic()
+    end(start("whole"))
+    whole = time.monotonic() - begun
+    draw, kills = random.Random(0), 0
+    while kills < int(sys.argv[1]):
+        child = start("killed")
+        time.sleep(draw.uniform(0, 0.75 * whole))
+        os.kill(child, signal.SIGKILL)
+        status = os.waitpid(child, 0)[1]
+        if os.WIFSIGNALED(status):
+            kills += 1
+        else:  # it came to its end: begin again
+            assert status == 0
+            for file in os.listdir("killed"):
+                os.unlink(f"killed/{file}")
+    end(start("killed"))
 """
 
 
 def test_killed_at_random_moments_it_ends_with_the_same_bytes(tmp_path):
-    """Four kills; SSLCOURSE_KILLS=20 for the long version."""
-    script = textwrap.dedent(KILLED.format(root=str(Path(__file__).parents[1])))
-    subprocess.run([sys.executable, "-c", script, str(tmp_path / "whole")], check=True, capture_output=True)
-    draw = random.Random(0)
-    kills = 0
-    while kills < int(os.environ.get("SSLCOURSE_KILLS", 4)):
-        child = subprocess.Popen(
-            [sys.executable, "-c", script, str(tmp_path / "killed")], stdout=subprocess.PIPE, text=True
-        )
-        assert child.stdout.readline().strip() == "ready"
-        time.sleep(draw.uniform(0, 1.5))
-        if child.poll() is None:
-            kills += 1
-        else:  # it came to its end: begin again
-            for file in (tmp_path / "killed").iterdir():
-                file.unlink()
-        child.kill()
-        child.wait()
-    subprocess.run([sys.executable, "-c", script, str(tmp_path / "killed")], check=True, capture_output=True)
+    """Four kills; SSLCOURSE_KILLS=20 for the long version. The processes killed are forks of one that has imported."""
+    kills = os.environ.get("SSLCOURSE_KILLS", "4")
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(KILLED), kills], cwd=tmp_path,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
     for name in ("model.safetensors", "config.json"):
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "killed" / name).read_bytes(), name
     a, b = (load_file(tmp_path / run / "state.safetensors") for run in ("whole", "killed"))
     assert_same(a, b)
     assert not list((tmp_path / "killed").glob("*.part"))
-
-
-# ---------------------------------------------------------------------- two processes
-
-TWO = """
-    import sys, torch
-    torch.set_num_threads(1)
-    sys.path.insert(0, {root!r})
-    from safetensors.torch import save_file
-    from sslcourse import nets, train
-    from sslcourse.data.images import Data
-    from sslcourse.methods import METHODS
-    from sslcourse.recipes import Recipe
-    from tests.conftest import planted
-    name, out = sys.argv[1:]
-    data = Data("tiny", planted(64, seed=1), planted(8), planted(8))
-    torch.manual_seed(0)
-    cls = METHODS[name]
-    method = cls(nets.encoder("small", 16, width=4), **cls.arguments_from(data)).double()
-    method.view = lambda images: images
-    gradients = {{}}
-    method.before_step = lambda: gradients.update({{n: p.grad.contiguous().clone() for n, p in method.named_parameters() if p.grad is not None}})
-    run = train.pretrain(method, data, recipe=Recipe(epochs=1, batch=64, warmup=0, lr=0.1), device="cpu", precision="64")
-    import os
-    if int(os.environ.get("RANK", 0)) == 0:
-        model = {{"model." + n: v.contiguous() for n, v in method.state_dict().items()}}
-        save_file({{"loss": torch.tensor(run.history[0]["loss"], dtype=torch.float64), **gradients, **model}}, out)
-"""
-
-
-@pytest.mark.parametrize("name", ["simclr", "rotnet"])
-def test_two_processes_of_32_are_one_of_64(tmp_path, name):
-    script = tmp_path / "two.py"
-    script.write_text(textwrap.dedent(TWO.format(root=str(Path(__file__).parents[1]))))
-    slurm = {
-        "SLURM_JOB_ID": "1",
-        "SLURM_NTASKS": "2",
-        "SLURM_JOB_NAME": "train",
-    }  # the library would take over
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", **(slurm if name == "rotnet" else {})}
-    subprocess.run(
-        [sys.executable, script, name, tmp_path / "one"], check=True, env=environment, capture_output=True
-    )
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    done = subprocess.run(
-        [*torchrun, script, name, tmp_path / "both"], env=environment, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    one, both = load_file(tmp_path / "one"), load_file(tmp_path / "both")
-    assert one.keys() == both.keys() and len(one) > 20
-    for key in one:
-        torch.testing.assert_close(
-            both[key], one[key], atol=1e-6, rtol=1e-6, msg=lambda m, k=key: f"{k}: {m}"
-        )
 
 
 # ---------------------------------------------------------------------- bad input

@@ -1,12 +1,20 @@
 """One process and two that act as one: the same training in both, for comparison."""
 
+import importlib
+import inspect
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
 from sslcourse.nets.world import rank, world_size
+
+ROOT = Path(__file__).parents[1]
 
 
 def global_step(
@@ -30,17 +38,28 @@ def global_step(
     return said
 
 
-def one_and_two(train: Callable[[], dict], folder: str) -> tuple[dict, dict]:
-    """What `train()`, a function of a module, returns in a process alone, and in the second of two."""
+def one_and_two(train: Callable[[], dict], folder: Path) -> tuple[dict, list[dict]]:
+    """What `train()`, a function of a module, returns in a process alone, and in each of two that torchrun starts.
+
+    The group is opened and left as in any training: by a `pretrain` in `train`.
+    """
     one = train()
-    torch.multiprocessing.spawn(_worker, (train, folder), nprocs=2)
-    return one, torch.load(f"{folder}/two")
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = subprocess.run(
+        [*torchrun, "-m", __name__, f"{train.__module__}:{train.__name__}", folder], cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(inspect.getfile(train)).parent)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-6000:]
+    return one, [torch.load(folder / str(process)) for process in range(2)]
 
 
-def _worker(process: int, train: Callable[[], dict], folder: str) -> None:
+def _worker(train: str, folder: str) -> None:
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=process, world_size=2)
-    said = train()
-    if process == 1:  # it must end with the same as the first
-        torch.save(said, f"{folder}/two")
-    dist.destroy_process_group()
+    module, name = train.split(":")
+    said = getattr(importlib.import_module(module), name)()
+    assert world_size() == 2, f"{train} opened no group of processes"
+    torch.save(said, f"{folder}/{rank()}")
+
+
+if __name__ == "__main__":
+    _worker(*sys.argv[1:])

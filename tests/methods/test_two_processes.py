@@ -1,14 +1,19 @@
-"""Every method: two processes of 11 images are one of 22, in loss, gradients, weights and buffers."""
+"""Two processes are one: every method in its steps (of 11 images each), and some through the whole training loop.
+
+The two processes are started once for all: starting them takes longer than what they do.
+"""
+
+import itertools
 
 import pytest
 import torch
 from torch import Tensor
 
-from sslcourse import nets
+from sslcourse import nets, train
 from sslcourse.data.images import Data, ImageSet
 from sslcourse.methods import METHODS
 from sslcourse.nets.world import rank, with_global_batch_norm, world_size
-from sslcourse.recipes import LAPTOP
+from sslcourse.recipes import LAPTOP, Recipe
 from tests.chance import SameChance
 from tests.conftest import moving, planted
 from tests.together import global_step, one_and_two
@@ -68,7 +73,7 @@ def small(name: str) -> dict:
     return {key: value for key, value in SMALL.items() if key in known}
 
 
-def train() -> dict[str, Tensor]:
+def steps() -> dict[str, Tensor]:
     """Two steps of each case on this process's share of 22 images: what was computed, and what it came to."""
     said = {}
     for case, (name, arguments) in CASES.items():
@@ -88,17 +93,75 @@ def train() -> dict[str, Tensor]:
     return said
 
 
+# through the loop: arguments
+LOOPS = {
+    "rotnet": {},
+    "simclr": {},
+    "moco": {"length": 80, "momentum": 0.9, "symmetric": True},
+    "moco_v3": {"hidden": 16, "dim": 8},
+    "pcl": {"length": 48, "momentum": 0.9, "images": 64, "clusters": [3, 5], "warmup": 0},
+}
+# The library would take over inside an allocation of Slurm. In it the first training starts: it opens the group.
+SLURM = {"SLURM_JOB_ID": "1", "SLURM_NTASKS": "2", "SLURM_JOB_NAME": "train"}
+
+
+def loops() -> dict[str, Tensor]:
+    return {f"loop of {name} {n}": value for name in LOOPS for n, value in loop(name).items()}
+
+
+def loop(name: str) -> dict[str, Tensor]:
+    """An epoch of two steps of 32 images: the last gradients, the loss, what the method came to."""
+    torch.manual_seed(0)
+    data, said, calls = Data("tiny", planted(64, seed=1), planted(8), planted(8)), {}, itertools.count()
+    method = METHODS[name](nets.encoder("small", 16, width=4), **LOOPS[name]).double()
+    method.view = method.other_view = lambda x: x if name == "rotnet" or next(calls) % 2 else x.flip(3)
+
+    def before_step():
+        learned = {n: p.grad for n, p in method.named_parameters() if p.grad is not None}
+        said.update({f"gradient {n}": gradient.contiguous().clone() for n, gradient in learned.items()})
+
+    method.before_step = before_step
+    recipe = Recipe(epochs=1, batch=32, warmup=0, lr=0.05)
+    with pytest.MonkeyPatch.context() as patch:
+        for variable, value in (SLURM if name == "rotnet" else {}).items():
+            patch.setenv(variable, value)
+        run = train.pretrain(method, data, recipe=recipe, device="cpu", precision="64")
+    said |= {n: value.clone().contiguous() for n, value in method.state_dict().items()}
+    return {**said, "loss": torch.tensor([line["loss"] for line in run.history], dtype=torch.float64)}
+
+
+def all_of_it() -> dict[str, Tensor]:
+    return loops() | steps()
+
+
 @pytest.fixture(scope="module")
 def both(tmp_path_factory):
-    return one_and_two(train, str(tmp_path_factory.mktemp("together")))
+    return one_and_two(all_of_it, tmp_path_factory.mktemp("together"))
+
+
+def assert_one(both, beginning: str) -> dict[str, Tensor]:
+    """What begins so is in each of two processes what it is in one; returned."""
+    one, two = both
+    own = {name: value for name, value in one.items() if name.startswith(beginning)}
+    for process in two:
+        assert one.keys() == process.keys()
+        for name, value in own.items():
+            torch.testing.assert_close(
+                process[name], value, atol=1e-6, rtol=1e-6, msg=lambda m, n=name: f"{n}: {m}"
+            )
+    return own
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_two_processes_of_11_are_one_of_22(both, case):
-    one, two = both
-    names = [name for name in one if name.startswith(f"{case}/")]
-    assert one.keys() == two.keys() and len(names) > 40
-    for name in names:
-        torch.testing.assert_close(
-            two[name], one[name], atol=1e-6, rtol=1e-6, msg=lambda m, n=name: f"{n}: {m}"
-        )
+    assert len(assert_one(both, f"{case}/")) > 40
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_two_processes_of_16_are_one_of_32_through_the_loop(both, name):
+    """Losses, gradients, weights, queue, clusters."""
+    own = assert_one(both, f"loop of {name} ")
+    assert len(own) > 40
+    if name == "moco":
+        assert own["loop of moco queue.keys"].shape == (80, 128)
+        assert sorted(set(own["loop of moco made"].tolist())) == [0, 1]
