@@ -37,11 +37,11 @@ class AMDIM(Method):
 
     f_1 is the encoder's feature itself, batch-normed, and f_n are the embedded maps of n x n places, as wide as it
     (`d` None). L = NCE(1 -> n) for each of `layers`, plus NCE(n -> n) of the last of them from one random place of
-    each image; each in both directions, halved. Scores are s = f . g / sqrt(d), clipped softly to c tanh(s / c); lam
-    mean(s^2) is added to each NCE, before clipping. For each place of the right image the negatives are all places of
-    all other images of the global batch, N - 1 of them with n^2 places: the loss at chance is the sum of log(1 + (N -
-    1) n^2). Each crop is of `min_scale` of the image or more; the flip is common to both views. With a number `d`
-    f_1, too, is embedded, in `d` dimensions.
+    each image; each in both directions, halved. Scores are s = f . g / sqrt(d), clipped softly to c tanh(s / c);
+    lambda mean(s^2) is added to each NCE, before clipping. For each place of the right image the negatives are all
+    places of all other images of the global batch, N - 1 of them with n^2 places: the loss at chance is the sum of
+    log(1 + (N - 1) n^2). Each crop is of `min_scale` of the image or more; the flip is common to both views. With a
+    number `d` f_1, too, is embedded, in `d` dimensions.
     `kept`: the encoder. Its feature is f_1, which the paper probes, but for the norm's scale and offset of each
     channel; with a number `d` it is what lies before f_1.
 

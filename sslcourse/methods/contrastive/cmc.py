@@ -23,12 +23,13 @@ SPACES = {"lab": ["L", "ab"], "ycbcr": ["Y", "CbCr"]}
 class CMC(Method):
     """Two views of an image, its lightness and its colours: each must pick the other's feature from a memory.
 
-    L = NCE(z_L -> bank of ab) + NCE(z_ab -> bank of L). With n images, m negatives v_k and z, v of unit length, P(v)
-    = exp(v . z / tau) / Z, h = P / (P + m / n), NCE = -log h(v_I) - sum_k log(1 - h(v_k)); Z = n mean exp(v . z /
-    tau) of the first batch, one for each direction, and constant from then on. Chance is log(m + 1) + m log(1 + 1 /
-    m). The `negatives` are drawn with replacement for each step, in both banks the same images. `space`: "lab" or
-    "ycbcr", which is 0.5 to 1 points better in their hands. Colours are never distorted: the two views share a crop.
-    `encoder` is a pattern: two networks of half its width are made of it (see SplitBrain).
+    L = NCE(z_L -> bank of ab) + NCE(z_ab -> bank of L). With n images, m negatives v_k and z, v of unit length,
+    P(v) = exp(v . z / tau) / Z, h = P / (P + m / n), NCE = -log h(v_I) - sum_k log(1 - h(v_k));
+    Z = n mean exp(v . z / tau) of the first batch, one for each direction, and constant from then on. Chance is
+    log(m + 1) + m log(1 + 1 / m). The `negatives` are drawn with replacement for each step, in both banks the same
+    images. `space`: "lab" or "ycbcr", which is 0.5 to 1 points better in their hands. Colours are never distorted:
+    the two views share a crop. `encoder` is a pattern: two networks of half its width are made of it (see
+    SplitBrain).
     `kept`: the halves, side by side; `kept.parts` are the halves.
 
     A step: L and ab, z of each; loss against the other's bank as it was; optimiser; each z enters its own bank.

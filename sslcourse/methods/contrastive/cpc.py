@@ -23,16 +23,17 @@ from sslcourse.views.view import coins
 class CPC(Method):
     """From the context above, predict the patch k rows below, and tell it from all other patches.
 
-    Patches overlap; each is encoded by itself, z = g_enc(x). Contexts c = g_ar(z) see the rows above. With zhat = W_k
-    c, one W_k a step, f_k = exp(zhat . A z), equation (3) of v1 with A = 1, and L = -mean log f_k(z+) / sum_z f_k(z),
-    its (4): scores are bilinear and nothing is normalised. Candidates z: all patches of the same image and of all
-    others of the global batch, or of the others only `negatives` drawn at random (0: all). Loss at chance is the log
-    of their number. The first `skip` rows below share pixels with the context and are not asked for (None: as many as
-    do). `patch` is a share of the image's side, `stride` of a patch: 1/4 and 1/2 make the paper's 7x7 grid. Images
-    are cropped to at least `min_area` and flipped, a share `grey` has no colour; `jitter` shifts what a patch shows
-    by this share of its side (v1). A, `scale`, `hidden` and `depth` are from v2's appendix. v2 is `directions=4`
-    (each with its own g_ar), `skip=2, steps=1`, `patch_flip`, `drop` (the share of patches of which one colour
-    channel stays), and an encoder with `norm="layer"`: batch norm tells each patch about the others.
+    Patches overlap; each is encoded by itself, z = g_enc(x). Contexts c = g_ar(z) see the rows above. With
+    zhat = W_k c, one W_k a step, f_k(z) = exp(zhat . A z), which with A = 1 is equation (3) of v1, and
+    L = -mean log(f_k(z+) / sum_z f_k(z)), its (4): scores are bilinear and nothing is normalised. Candidates z: all
+    patches of the same image and of all others of the global batch, or of the others only `negatives` drawn at random
+    (0: all). Loss at chance is the log of their number. The first `skip` rows below share pixels with the context and
+    are not asked for (None: as many as do). `patch` is a share of the image's side, `stride` of a patch: 1/4 and 1/2
+    make the paper's 7x7 grid. Images are cropped to at least `min_area` and flipped, a share `grey` has no colour;
+    `jitter` shifts what a patch shows by this share of its side (v1). A, `scale`, `hidden` and `depth` are from v2's
+    appendix. v2 is `directions=4` (each with its own g_ar), `skip=2, steps=1`, `patch_flip`, `drop` (the share of
+    patches of which one colour channel stays), and an encoder with `norm="layer"`: batch norm tells each patch about
+    the others.
     `kept`: the encoder, patchwise: features are the mean of z over the grid, as in the paper, and so a network
     trained on patches is probed on patches. `kept.encoder` is that network; on whole images its norms and its
     borders see what they never saw in training.

@@ -27,8 +27,8 @@ class NAT(Method):
     map, which goes on seeing nothing but gradients.
 
     A step: f; the batch's images exchange their points; loss against the points they now own; optimiser.
-    Symbols: C, the points c -> `points`, P -> `owned`, n -> `images`, d -> `dim`; y_i = c_P(i), what f regresses to
-    -> `c`.
+    Symbols: C, the points c -> `points`, P -> `owned`, n -> `images`, d -> `dim`; y_i = c_P(i), which f regresses
+    to -> `c`.
     Differs: a mean over the batch where the code sums: its learning rate 0.01 at batch 256 is 2.56 here. Images are
     shifted and mirrored at their edges, where the authors crop larger ones.
     """

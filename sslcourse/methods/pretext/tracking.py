@@ -27,7 +27,7 @@ class Tracking(Method):
 
     Symbols: X, X+, X- (x, x+, x- here) -> `x`, `positive`, the columns `minus` of D; M -> `margin`, K -> `negatives`.
     Differs: the paper finds patches by SURF points and follows them by a KCF tracker, and 10 of its epochs are
-    random.
+    random. Any encoder and a linear map to `dim`, where theirs is AlexNet.
     """
 
     name = "tracking"

@@ -42,10 +42,10 @@ class VideoColor(Method):
 
     A run of references + 1 frames is drawn from each clip. All of them enter in grey (each with its own brightness
     and contrast, `jitter`, so that equal grey is no reason to point); f is their embedding, one for every `stride`
-    pixels, with the (x, y) of its place joined in before its last layers (`coordinates`). The target's colour is y_j
-    = sum_i A_ij c_i (1), A of (2) (see `pointer`), with c the `colours` k-means clusters of Lab's ab, and L = -mean_j
-    log y_j[c_j]: chance is about log of the effective number of colours in a clip. The net is never told what an
-    object is: A, trained to copy colours, copies masks (evaluate.propagation).
+    pixels, with the (x, y) of its place joined in before its last layers (`coordinates`). The target's colour is
+    y_j = sum_i A_ij c_i (1), A of (2) (see `pointer`), with c the `colours` k-means clusters of Lab's ab, and
+    L = -mean_j log y_j[c_j]: chance is about log of the effective number of colours in a clip. The net is never told
+    what an object is: A, trained to copy colours, copies masks (evaluate.propagation).
     `kept`: the encoder behind its grey input; the layers that read its maps out to stride 4 are thrown
     away.
 
