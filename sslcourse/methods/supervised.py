@@ -13,7 +13,12 @@ from sslcourse.views import weak_view
 
 
 class Supervised(Method):
-    """Cross-entropy on labels, images shifted and flipped. `kept`: the encoder before its linear classifier."""
+    """Cross-entropy on labels, images shifted and flipped. `kept`: the encoder before its linear classifier.
+
+    Symbols: the paper's softmax layer -> `classifier`.
+    Differs: any encoder and no dropout. The paper crops 224 of 256 px, mirrors, and shifts colours along their
+    principal components; ours are shifted by 4 px and mirrored.
+    """
 
     name = "supervised"
     chapter = "control"

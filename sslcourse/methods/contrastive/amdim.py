@@ -37,20 +37,22 @@ class AMDIM(Method):
 
     f_1 is the encoder's feature itself, batch-normed, and f_n are the embedded maps of n x n places, as wide as it
     (`d` None). L = NCE(1 -> n) for each of `layers`, plus NCE(n -> n) of the last of them from one random place of
-    each image; each in both directions, halved. Scores
-    are s = f . g / sqrt(d), clipped softly to c tanh(s / c); lam mean(s^2) is added to each NCE, before
-    clipping. For each place of the right image the negatives are all places of all other images of the global batch,
-    N - 1 of them with n^2 places: the loss at chance is the sum of log(1 + (N - 1) n^2). Each crop is of `min_scale`
-    of the image or more; the flip is common to both views. With a number `d` f_1, too, is embedded, in `d` dimensions.
+    each image; each in both directions, halved. Scores are s = f . g / sqrt(d), clipped softly to c tanh(s / c);
+    lambda mean(s^2) is added to each NCE, before clipping. For each place of the right image the negatives are all
+    places of all other images of the global batch, N - 1 of them with n^2 places: the loss at chance is the sum of
+    log(1 + (N - 1) n^2). Each crop is of `min_scale` of the image or more; the flip is common to both views. With a
+    number `d` f_1, too, is embedded, in `d` dimensions.
     `kept`: the encoder. Its feature is f_1, which the paper probes, but for the norm's scale and offset of each
     channel; with a number `d` it is what lies before f_1.
 
+    Symbols: lambda -> `lam`, c -> `c`; f_1 and f_n, embedded (the paper's phi_1 and phi_n) -> `f_1`, `f_n`; x^1, x^2,
+    the two views -> the leading 2 of both; N -> the global batch.
     Differs: the paper's maps are 5x5 and 7x7 of a network that limits receptive fields, without padding and mostly
     without norm, whose last layer makes f_1; here `layers` are stages of an ordinary encoder (None: the last two),
     whose places see most of the image, and f_1 is the mean of its last map (also in a transformer, whose feature may
     be another). lam is 0.04 in the paper and in its code's last state, 0.05 in between. Their embeddings begin as the
-    identity where they can and have their inner norm only if told so. The views are those of their STL-10: on CIFAR-10
-    theirs shift by 4 px instead of a crop, on ImageNet 0.2 are grey.
+    identity where they can and have their inner norm only if told so. The views are those of their STL-10: on
+    CIFAR-10 theirs shift by 4 px instead of a crop, on ImageNet 0.2 are grey.
     """
 
     name = "amdim"
@@ -103,17 +105,18 @@ class AMDIM(Method):
         place = place.expand(-1, -1, 1, last.shape[3])  # (2, B) -> (2, B, 1, d)
         sources = [f_1[:, None]] * (len(f_n) - 1)
         sources += [torch.stack([f_1, last.gather(2, place)[:, :, 0]], 1)]  # (2, 2, B, d): 1 -> n and n -> n
-        parts = [nce(s, x.flip(0), self.c) for s, x in zip(sources, f_n, strict=True)]
+        parts = [nce(source, g.flip(0), self.c) for source, g in zip(sources, f_n, strict=True)]
         loss = sum((nll + self.lam * square).sum() for nll, square, _ in parts)
-        return {"loss": loss, "accuracy": torch.cat([right for _, _, right in parts]).mean()}
+        return {"loss": loss, "accuracy": torch.cat([first for _, _, first in parts]).mean()}
 
 
 @full_precision
 def nce(source: Tensor, target: Tensor, c: float) -> tuple[Tensor, Tensor, Tensor]:
     """source (2, S, B, d), target (2, B, P, d): NCE, mean squared score, and accuracy of each of S sources, (S,) each.
 
-    Every one of the P places of image i must be told, by source i, from all places of all other images of all
-    processes. The leading 2 are two independent problems (view 1 to 2, 2 to 1), which are averaged.
+    -log(exp s+ / (exp s+ + sum exp s-)): every one of the P places of image i must be told, by source i, from all
+    places of all other images of all processes. The leading 2 are two independent problems (view 1 to 2, 2 to 1),
+    which are averaged.
     """
     (V, S, B, d), P = source.shape, target.shape[2]
     everyone = gather(target.transpose(0, 1)).transpose(0, 1)  # (2, N, P, d), of all processes
@@ -121,11 +124,12 @@ def nce(source: Tensor, target: Tensor, c: float) -> tuple[Tensor, Tensor, Tenso
     s = (source.flatten(1, 2) @ everyone.flatten(1, 2).mT).view(V, S, B, -1, P) / d**0.5
     square = s.square().mean((0, 2, 3, 4))
     s = c * torch.tanh(s / c)
-    own = torch.arange(B, device=s.device)
-    right = s[:, :, own, own + rank() * B]  # (2, S, B, P)
+    i = torch.arange(B, device=s.device)
+    s_pos = s[:, :, i, i + rank() * B]  # (2, S, B, P)
     itself = torch.zeros(B, s.shape[3], 1, dtype=torch.bool, device=s.device)
-    itself[own, own + rank() * B] = True
-    wrong = s.masked_fill(itself, -torch.inf).flatten(3)  # (2, S, B, N, P) -> (2, S, B, N * P)
-    nll = torch.logaddexp(right, wrong.logsumexp(3, keepdim=True)) - right
-    first = (right > wrong.amax(3, keepdim=True)).float()
+    itself[i, i + rank() * B] = True
+    s_neg = s.masked_fill(itself, -torch.inf).flatten(3)  # (2, S, B, N, P) -> (2, S, B, N * P)
+    # -log(e^s+ / (e^s+ + sum e^s-)) = log(e^s+ + e^S) - s+, S = log sum e^s-
+    nll = torch.logaddexp(s_pos, s_neg.logsumexp(3, keepdim=True)) - s_pos
+    first = (s_pos > s_neg.amax(3, keepdim=True)).float()
     return nll.mean((0, 2, 3)), square, first.mean((0, 2, 3))

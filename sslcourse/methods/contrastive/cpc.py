@@ -24,26 +24,29 @@ class CPC(Method):
     """From the context above, predict the patch k rows below, and tell it from all other patches.
 
     Patches overlap; each is encoded by itself, z = g_enc(x). Contexts c = g_ar(z) see the rows above. With
-    zhat = W_k c, one W_k a step, L = -mean log exp(zhat . A z+) / sum_z exp(zhat . A z): scores are bilinear and
-    nothing is normalised. Candidates z: all patches of the same image and of all others of the global batch,
-    or of the others only `negatives` drawn at random (0: all). Loss at chance is the log of their number.
-    The first `skip` rows below share pixels with the context and are not asked for (None: as many as do).
-    `patch` is a share of the image's side, `stride` of a patch: 1/4 and 1/2 make the paper's 7x7 grid.
-    Images are cropped to at least `min_area` and flipped, a share `grey` has no colour; `jitter` shifts
-    what a patch shows by this share of its side (v1). A, `scale`, `hidden` and `depth` are from v2's appendix.
-    v2 is `directions=4` (each with its own g_ar), `skip=2, steps=1`, `patch_flip`, `drop` (the share of patches of
-    which one colour channel stays), and an encoder with `norm="layer"`: batch norm tells each patch about the others.
+    zhat = W_k c, one W_k a step, f_k(z) = exp(zhat . A z), which with A = 1 is equation (3) of v1, and
+    L = -mean log(f_k(z+) / sum_z f_k(z)), its (4): scores are bilinear and nothing is normalised. Candidates z: all
+    patches of the same image and of all others of the global batch, or of the others only `negatives` drawn at random
+    (0: all). Loss at chance is the log of their number. The first `skip` rows below share pixels with the context and
+    are not asked for (None: as many as do). `patch` is a share of the image's side, `stride` of a patch: 1/4 and 1/2
+    make the paper's 7x7 grid. Images are cropped to at least `min_area` and flipped, a share `grey` has no colour;
+    `jitter` shifts what a patch shows by this share of its side (v1). A, `scale`, `hidden` and `depth` are from v2's
+    appendix. v2 is `directions=4` (each with its own g_ar), `skip=2, steps=1`, `patch_flip`, `drop` (the share of
+    patches of which one colour channel stays), and an encoder with `norm="layer"`: batch norm tells each patch about
+    the others.
     `kept`: the encoder, patchwise: features are the mean of z over the grid, as in the paper, and so a network
     trained on patches is probed on patches. `kept.encoder` is that network; on whole images its norms and its
     borders see what they never saw in training.
 
+    Symbols: g_enc -> `encoder`, g_ar -> `g_ar`, W_k -> `W` (all k of a direction in one map), k - 1 of the first row
+    asked for -> `skip`, how many rows -> `steps`; N candidates -> all patches, or `negatives` and the image's own.
     Differs: the loss is the mean over all questions, which v2's equation sums: each weighs alike, so the far steps,
     of which fewer fit, weigh less. The appendix adds the losses of the steps and does not say whether each of these
     is a sum, as in the equation, or a mean, by which far steps weighed as near ones; of its one step that is the
     same. (Equation and appendix are known to us from others' transcripts.) g_ar is v2's also for v1, whose W_k meets
-    z itself, without A. A and W have no bias. `colour`, the strength of a colour jitter of each patch, stands for v2's
-    further distortions (shear, rotation, elastic ones); `grey` 0.25 and `min_area` are ours. v2's grid is 6x6 of 80 of
-    260 px. v1 cuts a part of each patch and pads it, ours shifts what it shows and repeats the edge.
+    z itself, without A. A and W have no bias. `colour`, the strength of a colour jitter of each patch, stands for
+    v2's further distortions (shear, rotation, elastic ones); `grey` 0.25 and `min_area` are ours. v2's grid is 6x6 of
+    80 of 260 px. v1 cuts a part of each patch and pads it, ours shifts what it shows and repeats the edge.
     """
 
     name = "cpc"
@@ -153,7 +156,9 @@ def questions(grid: int, k: range, directions: int) -> tuple[Tensor, Tensor]:
 
 @full_precision
 def recognise(zhat: Tensor, z: Tensor, target: Tensor, negatives: int = 0) -> tuple[Tensor, Tensor]:
-    """InfoNCE of predictions zhat (B, Q, D) of the places target (Q,) in z (B, P, D), and how often the right one wins.
+    """InfoNCE, -log f(z+) / sum_z f(z) with f = exp(zhat . z), and how often the right one wins.
+
+    zhat (B, Q, D) are predictions of the places target (Q,) in z (B, P, D), which A has mapped already.
 
     Candidates: the P places of the same image, and those of the other images of all processes, or `negatives` places
     drawn from all images (those that fall on the same image are left out, for it is there already).
@@ -164,9 +169,9 @@ def recognise(zhat: Tensor, z: Tensor, target: Tensor, negatives: int = 0) -> tu
     if negatives:
         drawn = torch.randint(len(others), (negatives,), device=z.device)
         others = others[drawn]
-    own = torch.arange(B, device=z.device) + rank() * B  # this process's own images
-    same = drawn // P == own[:, None]  # (B, M)
-    there = (zhat @ others.T).masked_fill(same[:, None], -torch.inf)  # (B, Q, M)
-    logits = torch.cat([zhat @ z.mT, there], 2).flatten(0, 1)  # (B, Q, P + M) -> (B * Q, P + M)
-    y = target.repeat(B)
-    return F.cross_entropy(logits, y), (logits.argmax(1) == y).float().mean()
+    i = torch.arange(B, device=z.device) + rank() * B  # this process's own images
+    same = drawn // P == i[:, None]  # (B, M)
+    log_f_others = (zhat @ others.T).masked_fill(same[:, None], -torch.inf)  # (B, Q, M)
+    log_f = torch.cat([zhat @ z.mT, log_f_others], 2).flatten(0, 1)  # (B, Q, P + M) -> (B * Q, P + M)
+    y = target.repeat(B)  # where z+ is; -log f(z+) / sum f is the cross-entropy of a softmax over log f
+    return F.cross_entropy(log_f, y), (log_f.argmax(1) == y).float().mean()

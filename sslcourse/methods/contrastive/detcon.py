@@ -21,7 +21,7 @@ from sslcourse.views import Compose, RandomResizedCrop, byol_views, resized_crop
 
 @full_precision
 def detcon_loss(p: Tensor, z: Tensor, z_other: Tensor, ids: Tensor, ids_other: Tensor, tau: float):
-    """One direction of the loss, and how often a segment's nearest is itself in the other view.
+    """One direction of the loss, equation (3), and how often a segment's nearest is itself in the other view.
 
     p (B, M, D): M segments drawn from each image's one view; z and z_other (B, M, D): targets of its one and
     its other view; ids and ids_other (B, M): which segments these are. A positive has the same id in the
@@ -32,19 +32,19 @@ def detcon_loss(p: Tensor, z: Tensor, z_other: Tensor, ids: Tensor, ids_other: T
     p, z, z_other = (F.normalize(x, dim=2) for x in (p, z, z_other))
     targets = torch.cat([gather(z_other), gather(z)])  # (2N, M, D), N images over all processes
     logits = torch.einsum("bmd,nkd->bmnk", p, targets) / tau  # (B, M, 2N, M)
-    rows, N = torch.arange(len(p), device=p.device), len(targets) // 2
-    mine = rows + rank() * len(p)  # this process's images among all
+    i, N = torch.arange(len(p), device=p.device), len(targets) // 2
+    j = i + rank() * len(p)  # this process's images among all
     positive, same = ids[:, :, None] == ids_other[:, None], ids[:, :, None] == ids[:, None]  # (B, M, M)
     is_positive = torch.zeros_like(logits, dtype=torch.bool)
     is_same = is_positive.clone()
-    is_positive[rows, :, mine], is_same[rows, :, mine + N] = positive, same
+    is_positive[i, :, j], is_same[i, :, j + N] = positive, same
     count = positive.sum(2)  # (B, M)
-    attracted = (logits[rows, :, mine] * positive).sum(2) / count.clamp(min=1)  # (B, M, M) -> (B, M)
+    l_pos = (logits[i, :, j] * positive).sum(2) / count.clamp(min=1)  # (B, M, M) -> (B, M)
     logits = logits.masked_fill(is_same, -torch.inf).flatten(2)  # (B, M, 2N, M) -> (B, M, 2N * M)
-    weight = (count > 0).to(logits.dtype) / same.sum(2)
-    loss = (weight * (logits.logsumexp(2) - attracted)).mean()
+    w = (count > 0).to(logits.dtype) / same.sum(2)
+    CE = logits.logsumexp(2) - l_pos  # -log(exp l+ / sum exp l), with l+ the mean over positives
     found = is_positive.flatten(2).gather(2, logits.argmax(2, keepdim=True))[:, :, 0]  # (B, M)
-    return loss, global_mean(found.to(weight.dtype), weight)
+    return (w * CE).mean(), global_mean(found.to(w.dtype), w)
 
 
 class DetCon(Method):
@@ -58,6 +58,13 @@ class DetCon(Method):
     paper's "felzenszwalb", which needs scikit-image; "grid", its baseline; "objects", the data's own
     instances, an oracle. `cells`: to a side, of grid and slic; `scale` and `min_size`: felzenszwalb's at 224
     px. `hidden`, `dim` 0: 4096 and 256 for B, 2048 and 128 for S. `kept`: the online encoder.
+
+    A step: two views, segments of each; p and z; loss; optimiser; for B the target follows, with the m of this step.
+    Symbols: f_theta, g_theta, q_theta -> `encoder`, `projector`, `predictor`; f_xi, g_xi -> `target`; h_m -> `h`; v_m
+    -> `p`, v'_m' -> `z`; tau -> `temperature`; xi's momentum -> `momentum` at the start; m, m' -> `ids`.
+    Differs: superpixels are SLIC's unless told otherwise, and are cut at the images' own size (`scale` and `min_size`
+    shrink with the area). The map is the encoder's last, whatever its side (the paper's is 7x7, of a ResNet). At most
+    256 segments an image are told apart. No blur at 32 px or less.
     """
 
     name = "detcon"

@@ -23,9 +23,10 @@ class Exemplar(Method):
     looked at and not learned from. `transforms` and `colours` are those of `ExemplarView`. `kept`: the encoder
     before the classifier.
 
-    Differs: the paper draws 150 copies of each seed once, so 150 epochs here are its set; its seeds are patches of 32 px
-    where gradients are large, ours whole images; it subtracts the mean of all patches, pixel by pixel, from its copies,
-    and probes features pooled over quarters.
+    Symbols: N -> `classes`, x_i -> images, T_i -> `view`; W, b of the last layer -> `classifier`.
+    Differs: the paper draws 150 copies of each seed once, so 150 epochs here are its set; its seeds are patches of 32
+    px where gradients are large, ours whole images; it subtracts the mean of all patches, pixel by pixel, from its
+    copies, and probes features pooled over quarters.
     """
 
     name = "exemplar"

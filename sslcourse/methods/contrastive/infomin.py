@@ -17,15 +17,22 @@ from sslcourse.views.randaugment import RandAugment
 class InfoMin(MoCo):
     """What makes good views: MoCo v2 with RandAugment and a jigsaw branch.
 
-    L = (1 - beta) InfoNCE(q, k+) + beta InfoNCE(q_jig, k+), against the same key and queue. q_jig: nine tiles of a weak
-    view, each through the encoder and a head, joined in random order and mapped to `dim`. The view is the
+    L = (1 - beta) InfoNCE(q, k+) + beta InfoNCE(q_jig, k+), against the same key and queue. q_jig: nine tiles of a
+    weak view, each through the encoder and a head, joined in random order and mapped to `dim`. The view is the
     paper's: crop, flip, strong jitter, blur, RandAugment (`operations`, `magnitude`), grey; `blur` None: only if the
-    encoder is for more than 32 px. `rows` and `shuffle`: batch norm in groups and shuffled keys, as in MoCo. `kept`: the
-    query encoder.
+    encoder is for more than 32 px. `rows` and `shuffle`: batch norm in groups and shuffled keys, as in MoCo. `kept`:
+    the query encoder.
 
     RandAugment is that of the authors' code (PyContrast): 15 operations with invert and solarise_add, each made
     with probability 1/2 at a magnitude N(`magnitude`, 0.5) of 10, cut at 10, so 9.8 in the mean. A low magnitude
     is not a gentle one (posterise and solarise are strongest at 0); `operations` 0 is none at all.
+
+    A step: two views and the tiles of a third; q, k+, q_jig; both losses against the queue as it was; optimiser; k+
+    enters the queue; psi follows.
+    Symbols: beta -> `beta`; the rest is MoCo's: tau -> `temperature`, K -> `length`, m -> `momentum`, psi ->
+    `key_encoder`, `key_projector`.
+    Differs: tiles are thirds of the image at its own size, where the code's are 85 of 255 px beside views of 224. The
+    view's parts stand in the code's order. What differs in MoCo differs here.
     """
 
     name = "infomin"
@@ -78,6 +85,7 @@ class InfoMin(MoCo):
         self, images: Tensor, index: Tensor | None = None, labels: Tensor | None = None
     ) -> dict[str, Tensor]:
         _, k, logged = self.contrast(self.view(images), self.view(images), index)
-        loss, accuracy = info_nce(self.jigsaw(images), k, self.queue.keys, self.temperature)
+        q_jig = self.jigsaw(images)
+        loss, accuracy = info_nce(q_jig, k, self.queue.keys, self.temperature)
         total = (1 - self.beta) * logged["loss"] + self.beta * loss
         return {**logged, "loss": total, "jigsaw": loss, "jigsaw_accuracy": accuracy}

@@ -19,17 +19,20 @@ from sslcourse.views import moco_v1_view
 class InstanceDiscrimination(Method):
     """Find the image that a view came from among the remembered features of all images: nothing learned grows with n.
 
-    P(i|f) = exp(v_i.f / tau) / sum_j exp(v_j.f / tau), f the view's embedding and v_j the bank's rows, unit vectors.
-    `negatives` 0: that softmax over all n images. Otherwise noise-contrastive estimation with m negatives,
-    uniform over all images, h(i, f) = P / (P + m/n): L = -log h(i, f) - sum_noise log(1 - h(k, f)), whose
-    normaliser Z is estimated on the first batch and frozen; with `refresh_Z` on every batch, for a Z that was right
-    while all features were random is far too small later (lesson 05). After the step v_i <- l2(t v_i + (1 - t) f), t
-    `momentum`. `proximal` is the paper's lambda |f - v_i|^2, which would make an image's feature wander less between
-    two epochs; the released code has none and leaves that to `momentum`, and so do the defaults.
+    P(i|f) = exp(v_i.f / tau) / sum_j exp(v_j.f / tau), equation (2), f the view's embedding and v_j the bank's rows,
+    unit vectors. `negatives` 0: that softmax over all n images. Otherwise noise-contrastive estimation with m noise
+    images k, uniform over all: h(i, f) = P / (P + m/n) (6), L = -log h(i, f) - sum_k log(1 - h(k, f)) (7), whose
+    normaliser Z (8) is estimated on the first batch and frozen; with `refresh_Z` on every batch, for a Z that was
+    right while all features were random is far too small later (lesson 05). v_i <- l2(t v_i + (1 - t) f).
+    `proximal` is the paper's lambda |f - v_i|^2, which makes an image's feature wander less between two epochs.
     `kept`: the encoder before the linear map to `dim`.
 
+    A step: view, f; loss against the bank as it was; optimiser; f enters the bank.
+    Symbols: n -> `images`, m -> `negatives`, tau -> `temperature`, lambda -> `proximal`, t (the code's) ->
+    `momentum`; f, the paper's v in P(i|v) -> `f`; v_j -> `bank.rows`.
     Differs: one draw of negatives serves the batch (the code draws for every image: the same mean, B times the
-    memory). The paper's nearest neighbours use `embed`, ours what is kept. On CIFAR-10 the code does not flip.
+    memory). lambda is 0 unless given: the code has no such term and leaves it to t. The paper's nearest neighbours
+    use `embed`, ours what is kept. On CIFAR-10 the code does not flip.
     """
 
     name = "npid"
@@ -78,18 +81,19 @@ class InstanceDiscrimination(Method):
     def nce(self, f: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
         """Its estimate from m negatives, and how often v_i is nearer than all of them."""
         n, m = self.images, self.negatives
-        rows = self.bank.draw(m)  # an image may be drawn as noise for itself
-        own = (f * self.bank.read(index)).sum(1, keepdim=True)  # (B, 1)
-        scores = (
-            torch.cat([own, f @ self.bank.read(rows).T], 1) / self.temperature
-        )  # (B, 1 + m): log P + log Z
+        k = self.bank.draw(m)  # an image may be drawn as noise for itself
+        v_i, v_k = self.bank.read(index), self.bank.read(k)  # (B, dim), (m, dim)
+        scores = torch.cat([(f * v_i).sum(1, keepdim=True), f @ v_k.T], 1) / self.temperature  # (B, 1 + m)
         with torch.no_grad():
             estimate = n * global_sum(scores.exp().mean()) / world_size()
             Z = estimate if self.training and self.refresh_Z else torch.where(self.Z > 0, self.Z, estimate)
             if self.training:
                 self.Z.copy_(Z)
-        odds = scores - Z.log() - math.log(m / n)  # log P / (m/n); h is its sigmoid
-        loss = -F.logsigmoid(odds[:, 0]) - F.logsigmoid(-odds[:, 1:]).sum(1)
+        log_P = scores - Z.log()
+        # h = P / (P + m/n) = 1 / (1 + e^-a) = sigmoid(a), a = log P - log(m/n), and 1 - h = sigmoid(-a)
+        a = log_P - math.log(m / n)
+        # -log h(i, f) - sum_k log(1 - h(k, f))
+        loss = -F.logsigmoid(a[:, 0]) - F.logsigmoid(-a[:, 1:]).sum(1)
         return loss.mean(), (scores[:, :1] >= scores).all(1).float().mean()
 
     def loss(

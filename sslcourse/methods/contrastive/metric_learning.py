@@ -28,8 +28,11 @@ class Triplet(Method):
     if none is (Schroff et al., 1503.03832); "random": any one; "all": each of them, averaged.
     `kept`: the encoder before the linear map to `dim`.
 
-    Differs: the paper trains four tasks at once on one ResNet-101, of which this is the exemplar's; views are MoCo v1's,
-    and the embedding has `dim` dimensions.
+    Symbols: m -> `margin`; D(a, p) -> `D_ap`, D(a, n) -> `D_an`.
+    Differs: the paper trains four tasks at once on one ResNet-101, of which this is the exemplar's; views are MoCo
+    v1's, and the embedding has `dim` dimensions. Hadsell's D is Euclidean and each term is halved; Schroff's is the
+    squared Euclidean one of unit vectors, twice ours. Miech's pairs are clips and captions, half of the negatives
+    from the same video, and the negatives are summed.
     """
 
     name = "triplet"
@@ -82,31 +85,30 @@ def margin_loss(
 
     The mean over this process's B anchors; for "ranking", the sum of the means of both directions.
     """
-    near, far, accuracy = distances(z1, z2, negatives)  # (B, 1), (B, K)
+    D_ap, D_an, accuracy = distances(z1, z2, negatives)  # (B, 1), (B, K)
     if kind == "pair":
-        return (near.square() + (margin - far).clamp(min=0).square()).mean(), accuracy
-    loss = (margin + near - far).clamp(min=0).mean()
+        return (D_ap.square() + (margin - D_an).clamp(min=0).square()).mean(), accuracy
+    loss = (margin + D_ap - D_an).clamp(min=0).mean()
     if kind == "ranking":
-        near, far, back = distances(z2, z1, negatives)
-        loss, accuracy = loss + (margin + near - far).clamp(min=0).mean(), (accuracy + back) / 2
+        D_ap, D_an, back = distances(z2, z1, negatives)
+        loss, accuracy = loss + (margin + D_ap - D_an).clamp(min=0).mean(), (accuracy + back) / 2
     return loss, accuracy
 
 
 @full_precision
 def distances(x: Tensor, y: Tensor, negatives: str) -> tuple[Tensor, Tensor, Tensor]:
     """D of each x to its partner in y (B, 1) and to the chosen others (B, K), and how often the partner is nearest."""
-    x, y = F.normalize(x, dim=1), F.normalize(y, dim=1)
-    everyone = gather(y)  # (N, D), of all processes
-    D = 1 - x @ everyone.T  # (B, N)
-    own = torch.arange(len(x), device=x.device)[:, None] + rank() * len(x)  # (B, 1): columns of the partners
-    others = torch.arange(1, len(everyone), device=x.device)
-    near, far = D.gather(1, own), D.gather(1, (own + others) % len(everyone))  # (B, 1), (B, N - 1)
-    accuracy = (near < far).all(1).float().mean()
+    a, y = F.normalize(x, dim=1), gather(F.normalize(y, dim=1))  # (B, D), (N, D), of all processes
+    D = 1 - a @ y.T  # (B, N)
+    p = torch.arange(len(a), device=a.device)[:, None] + rank() * len(a)  # (B, 1): columns of the partners
+    n = (p + torch.arange(1, len(y), device=a.device)) % len(y)  # (B, N - 1): all others
+    D_ap, D_an = D.gather(1, p), D.gather(1, n)  # (B, 1), (B, N - 1)
+    accuracy = (D_ap < D_an).all(1).float().mean()
     if negatives == "random":
-        far = far.gather(1, torch.randint(far.shape[1], near.shape, device=x.device))
+        D_an = D_an.gather(1, torch.randint(D_an.shape[1], D_ap.shape, device=a.device))
     elif negatives == "hard":
-        far = far.amin(1, keepdim=True)
+        D_an = D_an.amin(1, keepdim=True)
     elif negatives == "semihard":
-        beyond = far.masked_fill(far <= near, torch.inf).amin(1, keepdim=True)
-        far = torch.where(beyond < torch.inf, beyond, far.amax(1, keepdim=True))
-    return near, far, accuracy
+        beyond = D_an.masked_fill(D_an <= D_ap, torch.inf).amin(1, keepdim=True)
+        D_an = torch.where(beyond < torch.inf, beyond, D_an.amax(1, keepdim=True))
+    return D_ap, D_an, accuracy

@@ -38,25 +38,26 @@ def crops(kind: str, min_scale: float, blur: bool) -> Compose:
 
 
 class MoCo(Method):
-    """Momentum contrast: find the key k+ of the same image among the K = `length` keys of a queue.
+    """Momentum contrast: find the key k+ of the same image among the K keys of a queue.
 
-    L = -log(exp(q.k+ / tau) / (exp(q.k+ / tau) + sum_i exp(q.k_i / tau))): q from f and a head, k+ from another
-    view by a copy of both that follows slowly, psi <- m psi + (1 - m) theta, once between the optimiser's step
-    and the next keys. The queue holds the latest K keys, without gradient; those of this step enter it after the
-    loss. Defaults are those of v2 (2003.04297); v1 is
-    `head="linear", views="v1", temperature=0.07`. `symmetric`: both views are query and key, the two losses
-    are added and both keys enter (the authors' CIFAR demo). m = 0: keys by the current encoder.
-    `rows`: batch norm over so many images at a time, as if each group were on a device of its own (0: the whole
-    batch); `shuffle` then deals the keys' images to other groups than the queries', so that the statistics of a
-    group cannot give its keys away. With several processes, whose norm is over the global batch, `rows` is refused.
-    Logged: `age`, the mean number of steps since the queue's keys were made: (K / B + 1) / 2 for a full queue.
-    `made` and `image` say at which step and of which image each key was made (-1: none yet). `blur` None: only if
-    the encoder is for more than 32 px.
+    L = -log(exp(q.k+ / tau) / (exp(q.k+ / tau) + sum_i exp(q.k_i / tau))), equation (1): q from f and a head, k+ from
+    another view by a copy of both that follows slowly, psi <- m psi + (1 - m) theta, equation (2). The queue holds
+    the latest K keys, without gradient. Defaults are those of v2 (2003.04297); v1 is `head="linear", views="v1",
+    temperature=0.07`. `symmetric`: both views are query and key, the two losses are added and both keys enter (the
+    authors' CIFAR demo). m = 0: keys by the current encoder. `rows`: batch norm over so many images at a time, as if
+    each group were on a device of its own (0: the whole batch); `shuffle` then deals the keys' images to other groups
+    than the queries', so that the statistics of a group cannot give its keys away. With several processes, whose norm
+    is over the global batch, `rows` is refused. Logged: `age`, the mean number of steps since the queue's keys were
+    made: (K / B + 1) / 2 for a full queue. `made` and `image` say at which step and of which image each key was made
+    (-1: none yet). `blur` None: only if the encoder is for more than 32 px.
     `kept`: f, the query encoder.
 
-    Differs: theirs has a norm for each of 8 devices and shuffles the keys among these; here it is over the whole batch
-    unless `rows` is set. Their slow copy moves just before the keys, also in the
-    first step, when it is still equal. K need not be a multiple of the batch. No blur at 32 px or less.
+    A step: two views, q and k+; loss against the queue as it was; optimiser; k+ enters the queue; psi follows.
+    Symbols: K -> `length`, tau -> `temperature`, m -> `momentum`; theta, the paper's theta_q -> `encoder` and
+    `projector`; psi, its theta_k -> `key_encoder` and `key_projector`; k_i -> `queue.keys`.
+    Differs: theirs has a norm for each of 8 devices and shuffles the keys among these; here it is over the whole
+    batch unless `rows` is set. Their slow copy moves just before the keys, also in the first step, when it is still
+    equal. K need not be a multiple of the batch. No blur at 32 px or less.
     """
 
     name = "moco"

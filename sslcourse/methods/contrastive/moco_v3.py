@@ -26,12 +26,13 @@ CONVOLUTIONAL = {"temperature": 1.0, "layers": 2, "predictor_norm": False, "min_
 def ctr(q: Tensor, k: Tensor, tau: float) -> tuple[Tensor, Tensor]:
     """2 tau times the cross-entropy of finding k_i for q_i among the keys of all processes; how often it is first.
 
-    q, k (B, D), row by row. The factor makes the gradient's size independent of tau. Chance: 2 tau log N.
+    The paper's Algorithm 1. q, k (B, D), row by row. The factor makes the gradient's size independent of tau. Chance:
+    2 tau log N.
     """
-    q, everyone = F.normalize(q, dim=1), F.normalize(gather(k), dim=1)  # (B, D), (N, D)
-    own = torch.arange(len(q), device=q.device) + rank() * len(q)
-    logits = q @ everyone.T / tau  # (B, N)
-    return 2 * tau * F.cross_entropy(logits, own), (logits.argmax(1) == own).float().mean()
+    q, k = F.normalize(q, dim=1), F.normalize(gather(k), dim=1)  # (B, D), (N, D)
+    labels = torch.arange(len(q), device=q.device) + rank() * len(q)  # (B,): where k+ is
+    logits = q @ k.T / tau  # (B, N)
+    return 2 * tau * F.cross_entropy(logits, labels), (logits.argmax(1) == labels).float().mean()
 
 
 def head(inputs: int, hidden: int, outputs: int, layers: int, last_norm: bool = True) -> nn.Sequential:
@@ -51,15 +52,18 @@ def patch_embedding(encoder: Encoder) -> nn.Conv2d | None:
 class MoCoV3(Method):
     """Query and key change places and the other images of the batch are the negatives.
 
-    L = ctr(q1, k2) + ctr(q2, k1), ctr = 2 tau CE: q = predictor(g(f(view))), k = a slow copy of g(f(view)) without
-    gradient, psi <- m psi + (1 - m) theta with m rising from `momentum` to 1 on a cosine. None is what the authors
-    give this kind of encoder, a transformer and a convolutional one: `temperature` .2 and 1; crops of at least
-    `min_scale`, .08 and .2; g has `layers` layers, 3 and 2, with a norm without parameters at its end; the predictor
-    has 2, and such a norm only for a transformer (`predictor_norm`). `frozen_patches`: a transformer's patch
-    embedding stays at its random start (uniform, Glorot), which keeps training stable. Views are BYOL's two; `blur`
-    None: only if the encoder is for more than 32 px.
+    L = ctr(q1, k2) + ctr(q2, k1), ctr = 2 tau times equation (1): q = predictor(g(f(view))), k = a slow copy of
+    g(f(view)) without gradient, psi <- m psi + (1 - m) theta with m rising from `momentum` to 1 on a cosine. None is
+    what the authors give this kind of encoder, a transformer and a convolutional one: `temperature` .2 and 1; crops
+    of at least `min_scale`, .08 and .2; g has `layers` layers, 3 and 2, with a norm without parameters at its end;
+    the predictor has 2, and such a norm only for a transformer (`predictor_norm`). `frozen_patches`: a transformer's
+    patch embedding stays at its random start (uniform, Glorot), which keeps training stable. Views are BYOL's two;
+    `blur` None: only if the encoder is for more than 32 px.
     `kept`: f, the online encoder.
 
+    A step: two views; q1, q2 and k1, k2; loss; optimiser; psi follows, with the m of this step.
+    Symbols: tau -> `temperature`, m -> `momentum` at the start; f_q, theta -> `encoder`, `projector`, `predictor`;
+    f_k, psi -> `key_encoder`, `key_projector`.
     Differs: their slow copy moves just before the keys, also in the first step, when it is still equal. The paper's
     batch is 4,096, and images seen at once matter. Their ResNets' residual branches begin at 0. No blur at 32 px or
     less.

@@ -17,15 +17,18 @@ from sslcourse.views import weak_view
 class NAT(Method):
     """Noise as targets: f(x_i) must lie on the point c_P(i) of the unit sphere that image i owns.
 
-    L = mean_i norm(f(x_i) - c_P(i))^2, f of unit length; 2 where the two know nothing of each other. The
+    L = mean_i |f(x_i) - c_P(i)|^2, f of unit length; 2 where the two know nothing of each other. The
     points are random and never move. Which image owns which, the permutation P (`owned`), is learned too: in
-    each batch the images exchange the points they own for those that suit them best, min_P sum_i norm(f(x_i)
-    - c_P(i))^2 exactly, by the Hungarian algorithm on the host; then the step regresses to the new points.
+    each batch the images exchange the points they own for those that suit them best, min_P sum_i |f(x_i) -
+    c_P(i)|^2 exactly, by the Hungarian algorithm on the host; then the step regresses to the new points.
     `reassign`: do this in every so manieth epoch, from the first on (paper: the assignment follows each
     batch; its code: 3). Across processes the exchange is over the global batch. Images are seen as their
     gradients (Sobel), so that colour, the easiest match, is gone. `kept`: the encoder before the last linear
     map, which goes on seeing nothing but gradients.
 
+    A step: f; the batch's images exchange their points; loss against the points they now own; optimiser.
+    Symbols: C, the points c -> `points`, P -> `owned`, n -> `images`, d -> `dim`; y_i = c_P(i), which f regresses
+    to -> `c`.
     Differs: a mean over the batch where the code sums: its learning rate 0.01 at batch 256 is 2.56 here. Images are
     shifted and mirrored at their edges, where the authors crop larger ones.
     """

@@ -33,7 +33,7 @@ def prototype_logits(v: Tensor, own: Tensor, c: Tensor, phi: Tensor, r: int) -> 
 
 @full_precision
 def proto_nce(q: Tensor, own: Tensor, c: Tensor, phi: Tensor, r: int) -> Tensor:
-    """The loss of one clustering for queries q (B, D) of any length, see `prototype_logits`. Chance: log(1 + r)."""
+    """ProtoNCE of one clustering for queries q (B, D) of any length, see `prototype_logits`. Chance: log(1 + r)."""
     logits = prototype_logits(F.normalize(q, dim=1), own, c, phi, r)
     return F.cross_entropy(logits, torch.zeros_like(own))
 
@@ -41,19 +41,24 @@ def proto_nce(q: Tensor, own: Tensor, c: Tensor, phi: Tensor, r: int) -> Tensor:
 class PCL(MoCo):
     """Prototypical contrast: InfoNCE as in MoCo v2, plus the same against the centroids of k-means.
 
-    L = InfoNCE + 1/M sum_m -log(exp(v.c_s / phi_s) / sum_{r + 1} exp(v.c_j / phi_j)), s the cluster of the image in the
-    m-th clustering, c the centroids at unit length, phi their concentration (nets.kmeans), against
-    `negatives` = r other prototypes. At the start of each epoch after the first `warmup`, which have InfoNCE
-    alone, the features of the slow encoder for all training images (`images` many, without augmentation) are
-    clustered into `clusters` groups, M numbers, none more than there are images. `rows` and `shuffle`: batch norm in
-    groups and shuffled keys, as in MoCo. In evaluation the loss is InfoNCE alone: held-out images belong to no
-    cluster. `kept`: the query encoder.
+    L = InfoNCE + 1/M sum_m -log(exp(v.c_s / phi_s) / sum_{r + 1} exp(v.c_j / phi_j)), s the cluster of the image in
+    the m-th clustering, c the centroids at unit length, phi their concentration (nets.kmeans), against `negatives` =
+    r other prototypes. At the start of each epoch after the first `warmup`, which have InfoNCE alone, the features of
+    the slow encoder for all training images (`images` many, without augmentation) are clustered into `clusters`
+    groups, M numbers, none more than there are images. `rows` and `shuffle`: batch norm in groups and shuffled keys,
+    as in MoCo. In evaluation the loss is InfoNCE alone: held-out images belong to no cluster. `kept`: the query
+    encoder.
 
+    A step: q, k+; InfoNCE against the queue as it was, ProtoNCE of v = q; optimiser; k+ enters the queue; psi
+    follows. Before each epoch the E-step, k-means.
+    Symbols: r -> `negatives`, K = {k_m} -> `clusters`, M -> how many these are, s -> `cluster`, c -> `centroids`, phi
+    -> `phi`, alpha -> `alpha`, tau -> `temperature`, v -> `q`; theta' -> `key_encoder` and `key_projector`, MoCo's
+    psi.
     Differs: head, views and temperature are those of the authors' second version, which they train as MoCo v2 (the
     first has MoCo v1's head and views). The keys' norm is shuffled only with `rows`, for their shuffle is one between
-    devices. In their code the negatives are the prototypes of the batch's other images, an image's own
-    one included where two share it, and r that belong to nobody in the batch; here r others of each image's own,
-    drawn once for the batch. k-means is ours, not faiss. What differs in MoCo differs here.
+    devices. In their code the negatives are the prototypes of the batch's other images, an image's own one included
+    where two share it, and r that belong to nobody in the batch; here r others of each image's own, drawn once for
+    the batch. k-means is ours, not faiss. What differs in MoCo differs here.
     """
 
     name = "pcl"
@@ -132,8 +137,8 @@ class PCL(MoCo):
         if index is None or not self.training:
             return logged
         losses = [
-            proto_nce(q, own, c, phi, self.negatives)
-            for own, (_, c, phi) in zip(self.cluster[:, index], self.prototypes(), strict=True)
+            proto_nce(q, s, c, phi, self.negatives)
+            for s, (_, c, phi) in zip(self.cluster[:, index], self.prototypes(), strict=True)
         ]
         begun = self.epoch > self.warmup  # not an `if`: a GPU need not be asked
         proto = torch.stack(losses).mean() * begun

@@ -17,32 +17,34 @@ from sslcourse.views import ColourJitter, Compose, Greyscale, RandomResizedCrop,
 
 @full_precision
 def noise_contrast(v: Tensor, positives: Tensor, negatives: Tensor, itself: Tensor, tau: float):
-    """-log h(m_I, v) - sum_k log(1 - h(m_k, v)), a mean over rows, and how often m_I is nearest.
+    """L_NCE = -log h(m_I, v) - sum_k log(1 - h(m_k, v)), a mean over rows, and how often m_I is nearest.
 
     h(m, v) = exp(s(m, v) / tau) / (exp(s(m, v) / tau) + sum_k exp(s(m_k, v) / tau)), s the cosine. v (B, D),
     positives m_I (B, D), negatives m_k (K, D); itself (B, K): no negative at all, for it is the image's own
     row. While all cosines are equal this is log(K + 1) + K log(1 + 1 / K), about log(K + 1) + 1.
     """
-    v, positives, negatives = (F.normalize(x, dim=1) for x in (v, positives, negatives))
-    positive = (v * positives).sum(1, keepdim=True) / tau  # (B, 1)
-    negative = (v @ negatives.T / tau).masked_fill(itself, -torch.inf)  # (B, K)
-    total = negative.logsumexp(1, keepdim=True)
-    # -log h = softplus(total - x), -log(1 - h) = softplus(x - total)
-    loss = F.softplus(total - positive)[:, 0] + F.softplus(negative - total).sum(1)
-    return loss.mean(), (positive > negative).all(1).float().mean()
+    v, m_I, m_k = (F.normalize(x, dim=1) for x in (v, positives, negatives))
+    s_I = (v * m_I).sum(1, keepdim=True) / tau  # (B, 1)
+    s_k = (v @ m_k.T / tau).masked_fill(itself, -torch.inf)  # (B, K)
+    S = s_k.logsumexp(1, keepdim=True)
+    # h = e^s / (e^s + e^S) = 1 / (1 + e^(S - s)): -log h = softplus(S - s), -log(1 - h) = softplus(s - S)
+    loss = F.softplus(S - s_I)[:, 0] + F.softplus(s_k - S).sum(1)  # -log h(m_I, v) - sum_k log(1 - h(m_k, v))
+    return loss.mean(), (s_I > s_k).all(1).float().mean()
 
 
 class PIRL(Method):
     """Shuffle an image's tiles: the whole and the tiles must both find the image's row in a memory of all.
 
-    L = lambda L_NCE(m_I, g(I^t)) + (1 - lambda) L_NCE(m_I, f(I)): see `noise_contrast`. f is one linear map;
-    g one for each of nine tiles and one for the nine together, in an order drawn anew for each image. The
-    order is told to nobody: Jigsaw must know it, PIRL must not. m_I <- l2(m m_I + (1 - m) f(I)) after the
-    step; `negatives` rows of the memory are drawn for each step. `transform`: "jigsaw" or "rotation", which turns the
-    image by a random quarter. As in the authors' code the tiles come from another, larger crop than I, and each has
-    its own colours. `cell`, `tile`: in pixels; None: the paper's 64 of 85, and three cells to a side. `kept`: the
-    encoder before f and g.
+    L = lambda L_NCE(m_I, g(I^t)) + (1 - lambda) L_NCE(m_I, f(I)): see `noise_contrast`. f is one linear map; g one
+    for each of nine tiles and one for the nine together, in an order drawn anew for each image. The order is told to
+    nobody: Jigsaw must know it, PIRL must not. The memory's m_I <- l2(m m_I + (1 - m) f(I)), of which N rows are
+    drawn as negatives for each step. `transform`: "jigsaw" or "rotation", which turns the image by a random quarter.
+    As in the authors' code the tiles come from another, larger crop than I, and each has its own colours. `cell`,
+    `tile`: in pixels; None: the paper's 64 of 85, and three cells to a side. `kept`: the encoder before f and g.
 
+    A step: I and I^t, f and g; loss against the bank as it was; optimiser; f(I) enters the bank.
+    Symbols: lambda -> `lam`, tau -> `temperature`, N -> `negatives`, m_I -> `bank.rows`, its m -> `momentum`; f, g of
+    a feature -> `f`, `g_tile` and `g`, and in `loss` the tensors f(I), g(I^t) -> `f`, `g`.
     Differs: one draw of negatives serves the batch, and an image's own row is none (theirs: for each image). The loss
     is the paper's; the code's is NPID's NCE, which has a constant in place of the sum in h, and its views have
     photometric noise after the jitter, and a coin for each tile's flip.
@@ -116,11 +118,11 @@ class PIRL(Method):
         f, g = self.f(self.encoder(self.view(images))), self.transformed(images)
         drawn = self.bank.draw(self.negatives)
         memory = self.bank.read(index), self.bank.read(drawn), index[:, None] == drawn
-        of_g, found = noise_contrast(g, *memory, self.temperature)
-        of_f, _ = noise_contrast(f, *memory, self.temperature)
+        L_g, accuracy = noise_contrast(g, *memory, self.temperature)  # L_NCE(m_I, g(I^t))
+        L_f, _ = noise_contrast(f, *memory, self.temperature)  # L_NCE(m_I, f(I))
         if self.training:
             self.seen.append((index, f.detach()))
-        return {"loss": self.lam * of_g + (1 - self.lam) * of_f, "accuracy": found}
+        return {"loss": self.lam * L_g + (1 - self.lam) * L_f, "accuracy": accuracy}
 
     def after_step(self) -> None:
         for index, f in self.seen:

@@ -16,7 +16,7 @@ from sslcourse.views import distorted_view, simclr_view
 
 @full_precision
 def nt_xent(z1: Tensor, z2: Tensor, temperature: float, block: int = 0) -> tuple[Tensor, Tensor]:
-    """The normalised temperature-scaled cross-entropy and how often the partner is found first.
+    """The normalised temperature-scaled cross-entropy, equation (1), and how often the partner is found first.
 
     z1, z2 (B, D): two views of the same B images, row by row. With N images over all processes,
     l_ij = -log(exp(sim(z_i, z_j) / tau) / sum_{k != i} exp(sim(z_i, z_k) / tau)), sim the cosine, is
@@ -25,22 +25,22 @@ def nt_xent(z1: Tensor, z2: Tensor, temperature: float, block: int = 0) -> tuple
     pass, so that memory grows with the batch and not with its square. The result is the same.
     """
     z1, z2 = F.normalize(z1, dim=1), F.normalize(z2, dim=1)
-    anchors, others = torch.cat([z1, z2]), torch.cat([gather(z1), gather(z2)])  # (2B, D), (2N, D)
-    B, N = len(z1), len(others) // 2
+    z_i, z_k = torch.cat([z1, z2]), torch.cat([gather(z1), gather(z2)])  # (2B, D), (2N, D)
+    B, N = len(z1), len(z_k) // 2
     first = torch.arange(B, device=z1.device) + rank() * B  # columns of this process's own images
-    itself, partner = torch.cat([first, first + N]), torch.cat([first + N, first])
+    i, j = torch.cat([first, first + N]), torch.cat([first + N, first])  # columns of z_i and z_j
 
-    def part(anchors: Tensor, others: Tensor, itself: Tensor, partner: Tensor) -> tuple[Tensor, Tensor]:
-        similarity = anchors @ others.T / temperature  # (b, 2N)
-        similarity = similarity.scatter(1, itself[:, None], float("-inf"))
-        loss = F.cross_entropy(similarity, partner, reduction="sum")
-        return loss, (similarity.argmax(1) == partner).sum()
+    def l_ij(z_i: Tensor, z_k: Tensor, i: Tensor, j: Tensor) -> tuple[Tensor, Tensor]:
+        sim = z_i @ z_k.T / temperature  # (b, 2N)
+        sim = sim.scatter(1, i[:, None], float("-inf"))  # k != i
+        loss = F.cross_entropy(sim, j, reduction="sum")  # sum_i l_ij
+        return loss, (sim.argmax(1) == j).sum()
 
     if not block:
-        loss, right = part(anchors, others, itself, partner)
+        loss, right = l_ij(z_i, z_k, i, j)
     else:
-        parts = zip(*(x.split(block) for x in (anchors, itself, partner)), strict=True)
-        sums = [checkpoint(part, a, others, i, p, use_reentrant=False) for a, i, p in parts]
+        parts = zip(*(x.split(block) for x in (z_i, i, j)), strict=True)
+        sums = [checkpoint(l_ij, z, z_k, i, j, use_reentrant=False) for z, i, j in parts]
         loss, right = (torch.stack(x).sum() for x in zip(*sums, strict=True))
     return loss / (2 * B), right / (2 * B)
 
@@ -53,6 +53,10 @@ class SimCLR(Method):
     distortion away. `one_branch`, names of DISTORTIONS, is the paper's Figure 5: these, in this order, are all
     that is done to the second view, and the first is the image as it is. `hidden` 0 means as wide as h; `block`
     is that of `nt_xent`.
+
+    Symbols: f -> `encoder`, g -> `projector`, tau -> `temperature`, N -> images over all processes.
+    Differs: the loss is the mean over 2N of the paper; the code adds two means over N, which is twice it. The head is
+    the code's, with batch norm after each map, also the last, and as deep as the paper's (code: 3 maps).
     """
 
     name = "simclr"

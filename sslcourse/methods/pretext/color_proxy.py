@@ -48,8 +48,10 @@ class ColorProxy(Method):
     are read at `points` random pixels of each image only, as hypercolumns, by one hidden layer.
     `kept`: the encoder, which goes on seeing nothing but grey.
 
-    Differs: each pixel votes for its hue with its chroma, for the same reason. 32 bins as in the paper, its code has 8.
-    Images are shifted and mirrored at their edges, where the authors crop larger ones.
+    Symbols: c -> `chroma`, lambda_H -> `lambda_H`; the true and the predicted histograms -> `true_hue` and `of_hue`,
+    and so for the chroma.
+    Differs: each pixel votes for its hue with its chroma, for the same reason. 32 bins as in the paper, its code has
+    8. Images are shifted and mirrored at their edges, where the authors crop larger ones.
     """
 
     name = "color_proxy"

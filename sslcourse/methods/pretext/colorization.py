@@ -21,16 +21,19 @@ GREY = 5.0  # an image in which neither |a| nor |b| exceeds this anywhere has no
 class Colorization(Method):
     """From the lightness L of an image to a distribution over Q colours for every few pixels.
 
-    L(Zhat, Z) = - sum_hw v(Z_hw) sum_q Z_hwq log Zhat_hwq, here as a mean over pixels. Z is the colour (a, b),
-    averaged over `stride` pixels, softly encoded over its `neighbours` nearest bins. v(Z) = w of the nearest bin,
-    w ~ ((1 - lam) p~ + lam / Q)^-1 with p~ the frequencies of the training images, smoothed; `rebalance=False`: v = 1.
-    Grey images count for nothing, as in the authors' code.
-    `skip`: the classifier reads all layers of the encoder instead of the last alone.
+    L(Zhat, Z) = - sum_hw v(Z_hw) sum_q Z_hwq log Zhat_hwq (2), here as a mean over pixels. Z is the colour (a, b),
+    averaged over `stride` pixels, softly encoded over its `neighbours` nearest bins. v(Z) = w of the nearest bin (3),
+    w ~ ((1 - lambda) p~ + lambda / Q)^-1 (4), p~ the smoothed frequencies of the training images; `rebalance=False`:
+    v = 1. Grey images count for nothing, as in the authors' code. `skip`: the classifier reads all layers of the
+    encoder instead of the last alone.
     `kept`: the encoder, which goes on seeing nothing but L.
 
+    Symbols: lambda -> `lam`, p~ -> `p`, w -> `w`, Q -> len(`gamut`), Z over q -> `Z` at the bins `nearby`, H(Z) with
+    its T -> `colourise`.
     Differs: this is the loss as the paper prints it; the code reports the unweighted one (logged as "cross_entropy")
     and weights the gradient only, and has 10 neighbours. Images are shifted and mirrored at their edges where the
-    authors crop 176 of 256 px. Bins are enumerated (306 at step 10, theirs 313). Any encoder, where theirs is dilated.
+    authors crop 176 of 256 px. Bins are enumerated (306 at step 10, theirs 313). Any encoder, where theirs is
+    dilated.
     """
 
     name = "colorization"

@@ -48,13 +48,14 @@ class Context(Method):
     patches come at as many scales as in the paper. Two hidden layers of `hidden`.
     `kept`: the encoder. It is trained on patches and probed on whole images in full colour, as they are.
 
+    Symbols: the paper's layers up to fc6 -> `encoder` and `fc6`, h; its fc7 to fc9 -> `fc7`; y -> `direction`.
     Differs: the authors' grids begin at random and fill the whole resized image with as many patches as fit (3 to 4
-    to a side of most), ours are 3x3 in a square crop of it, for two rows more do not fit a small image; the square
-    is mirrored or not, their images are not. Coarse patches are shrunk without aliases. Dropped channels are the
-    paper's Gaussian noise, uniform in the code, which divides by the root mean square over all channels as
-    we do. f is the encoder and one layer (the paper: AlexNet's first six), then come two layers, theirs
-    three, all of 4096; ours have batch norm without scale in each hidden one, theirs not in the last. The paper's
-    loss is summed, for plain SGD at 1e-5.
+    to a side of most), ours are 3x3 in a square crop of it, for two rows more do not fit a small image; the square is
+    mirrored or not, their images are not. Coarse patches are shrunk without aliases. Dropped channels are the paper's
+    Gaussian noise, uniform in the code, which divides by the root mean square over all channels as we do. f is the
+    encoder and one layer (the paper: AlexNet's first six), then come two layers, theirs three, all of 4096; ours have
+    batch norm without scale in each hidden one, theirs not in the last. The paper's loss is summed, for plain SGD at
+    1e-5.
     """
 
     name = "context"

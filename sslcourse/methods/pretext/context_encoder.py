@@ -34,7 +34,7 @@ class ChannelwiseLinear(nn.Module):
 class ContextEncoder(Method):
     """Hide a region H of x, show its mean colour there, and paint it: F is encoder and up-conv decoder.
 
-    L_rec = mean over M of w (x - F((1 - H) * x))^2 with colours in [-1, 1], where M is H and a band of `overlap`
+    L_rec (1) = mean over M of w (x - F((1 - H) * x))^2 with colours in [-1, 1], where M is H and a band of `overlap`
     pixels (of 128) of visible context about it, in which w = `band`, else 1, so that the filling fits its border.
     L = .999 L_rec + .001 L_adv: a discriminator that sees M only tells true from painted; its own
     loss is in the same scalar, but on detached pixels, and the painter's term passes through a detached
@@ -42,6 +42,8 @@ class ContextEncoder(Method):
     middle half, or "random", blocks on about a quarter; `adversarial=0`, without discriminator, is what
     the paper uses to learn features. `kept`: the encoder, which never saw a whole image.
 
+    Symbols: the paper's mask M^ -> `H`, without the band, and `M`, with it; F -> `painted`, D -> `discriminator`;
+    lambda_adv -> `adversarial`, lambda_rec -> 1 less that.
     Differs: the paper also cuts arbitrary shapes, and the code cuts blobs of a thresholded noise, one for the whole
     batch, and there compares, and shows the discriminator, all pixels. F ends in a sigmoid on [0, 1] (a tanh), and
     maps of the encoder's size pass the channel-wise layer (the code: a bottleneck of 4,000 numbers). The
@@ -135,15 +137,15 @@ class ContextEncoder(Method):
         self, images: Tensor, index: Tensor | None = None, labels: Tensor | None = None
     ) -> dict[str, Tensor]:
         H, M = self.regions(images)
-        x = self.painted(images, H)
-        weight = torch.where(H, 1.0, self.band)  # (B, 1, S, S)
-        reconstruction = global_mean(weight * (2 * images - 2 * x).square(), M)
+        x, Fx = images, self.painted(images, H)  # Fx: F((1 - H) * x)
+        w = torch.where(H, 1.0, self.band)  # (B, 1, S, S)
+        reconstruction = global_mean(w * (2 * x - 2 * Fx).square(), M)
         if self.discriminator is None:
             return {"loss": reconstruction, "reconstruction": reconstruction}
-        real, fake = torch.where(M, images, self.fill), torch.where(M, x, self.fill)
+        real, fake = torch.where(M, x, self.fill), torch.where(M, Fx, self.fill)
         judged = promoted(self.discriminator(2 * torch.cat([real, fake.detach()]) - 1))
         truth = torch.ones_like(judged)
-        truth[len(images) :] = 0
+        truth[len(x) :] = 0
         judge = 2 * F.binary_cross_entropy_with_logits(judged, truth)  # the sum over true and painted
         fixed = {name: p.detach() for name, p in self.discriminator.named_parameters()}
         fooled = promoted(functional_call(self.discriminator, fixed, (2 * fake - 1,)))

@@ -25,6 +25,7 @@ class Counting(Method):
     which is 0 where everything has collapsed.
     `kept`: the encoder. It is trained on images of half size and probed at full size.
 
+    Symbols: the paper's; D -> `halve`, T_j -> `quarters`, phi -> `phi`, M -> `M`.
     Differs: the paper cuts 224 of 256 px, 77% of the area, always; ours are from there to the whole, and mirrored or
     not. Its phi is AlexNet up to a layer of 4096 and the counts, without batch norm. y is any other image there.
     """
@@ -72,12 +73,11 @@ class Counting(Method):
         x = self.parts(Compose([crop, Greyscale(self.grey)])(images))
         phi = promoted(self.phi(x.flatten(0, 1)))  # (B, 5, 3, h, w) -> (B * 5, counts)
         phi = phi.view(len(images), 5, -1)  # (B * 5, counts) -> (B, 5, counts)
-        whole, together = phi[:, 0], phi[:, 1:].sum(1)
-        same = (whole - together).square().sum(1)  # (B,)
-        y = gather(whole).roll(1, 0)[rank() * len(images) :][
-            : len(images)
-        ]  # the image before, of all processes'
-        other = (y - together).square().sum(1)
+        phi_Dx, sum_phi_Tx = phi[:, 0], phi[:, 1:].sum(1)  # phi(D x), sum_j phi(T_j x)
+        before = gather(phi_Dx).roll(1, 0)  # y is the image before x, of all processes'
+        phi_Dy = before[rank() * len(images) :][: len(images)]
+        same = (phi_Dx - sum_phi_Tx).square().sum(1)  # (B,)
+        other = (phi_Dy - sum_phi_Tx).square().sum(1)
         loss = (same + (self.M - other).clamp(min=0)).mean()
         fits = (same < other).float().mean()
-        return {"loss": loss, "accuracy": fits, "count": whole.detach().norm(dim=1).mean()}
+        return {"loss": loss, "accuracy": fits, "count": phi_Dx.detach().norm(dim=1).mean()}

@@ -26,8 +26,10 @@ class Egomotion(Method):
     be rows of data.train. `kept`: one of the two equal encoders; the heads that compare their last maps are thrown
     away.
 
+    Symbols: the paper's base net (BCNN) -> `encoder`, its top net (TCNN) -> `compare` and `heads`.
     Differs: the paper's camera is on a car and moves along two axes and yaws. A Toybox camera moves about its toys:
     the three motions are its azimuth, its elevation and the logarithm of its distance (it does not roll in a clip).
+    How theirs spaces its 20 bins is not known to us.
     """
 
     name = "egomotion"

@@ -53,9 +53,11 @@ class Jigsaw(Method):
     px (None: 2 of 64), and a share `grey` of images without colour.
     `kept`: the encoder. It is trained on normalised tiles and probed on whole images as they are.
 
+    Symbols: S, the order -> y, a row of `orders`; A_i, the tiles -> `t`; F_i, their features (fc6) -> `h`; fc7 and
+    fc8 -> `fc7`.
     Differs: the paper has 1000 permutations, fc6 512 wide and fc7 4096; the code 100, 1024 and 4096. Theirs have no
     batch norm. Their tower ends in a flattened map, ours in its mean, and sees one puzzle of an image at a time. Our
-    puzzle is made of the whole image, theirs of a crop.
+    puzzle is made of the whole image, theirs of a crop. Cells are the code's (64 of 85 px), the paper's 64 of 75.
     """
 
     name = "jigsaw"

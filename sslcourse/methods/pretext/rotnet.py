@@ -14,10 +14,15 @@ from sslcourse.views import four_rotations, rotate90, weak_view
 class RotNet(Method):
     """Turn each image by 0, 90, 180 and 270 degrees; a four-way classifier must say which.
 
-    L = -1/(4B) sum_i sum_y log F^y(g(x_i, y)). All four copies of an image share a batch; with
+    L = -1/(4B) sum_i sum_y log F^y(g(x_i, y)), equations (1) and (2). All four copies of an image share a batch; with
     `all_four=False` each image is turned once, at random (worse, says the paper; lesson 02 asks: at equal what?).
     The turns are flips and transposes, which leave no trace of interpolation to detect.
     `kept`: the encoder before the four-way classifier.
+
+    Symbols: F -> `encoder` and `classifier`, g(., y) -> `four_rotations`, K = 4 and N -> the batch's B; y counts
+    quarters from 0, the paper's from 1.
+    Differs: any encoder, where theirs is a network in network on CIFAR-10 and AlexNet with batch norm on ImageNet,
+    where the images are crops and not, as here and on CIFAR-10, shifted by 4 px.
     """
 
     name = "rotnet"

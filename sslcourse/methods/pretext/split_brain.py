@@ -48,14 +48,15 @@ def side_by_side(encoder: Encoder, wanted: list[str], method: str) -> Beside:
 class SplitBrain(Method):
     """F1 predicts the colours ab from the lightness L, F2 predicts L from ab; features are both, side by side.
 
-    L = CE(F1(L), bin of ab) + CE(F2(ab), bin of L), per place, on averages over `stride` pixels: one-hot targets,
-    Q bins of ab and `L_bins` of L, no rebalancing. The halves share no weight and exchange nothing.
-    `encoder` is a pattern from `nets.encoder`: two networks of half its width are made of it. A "small" one halves its
-    `width`, and its features keep their number; of all others, which have no width to halve, there are two fresh ones.
-    `task`: "split", or a control: one half alone ("L->ab", "ab->L"); "auto-split", where each half predicts
-    what it sees itself; "auto", an autoencoder in one piece of full width that sees Lab and predicts Lab.
+    L = CE(F1(L), bin of ab) + CE(F2(ab), bin of L), per place, on averages over `stride` pixels: one-hot targets, Q
+    bins of ab and `L_bins` of L, no rebalancing. The halves share no weight and exchange nothing. `encoder` is a
+    pattern from `nets.encoder`: two networks of half its width are made of it. A "small" one halves its `width`, and
+    its features keep their number; of all others, which have no width to halve, there are two fresh ones. `task`:
+    "split", or a control: one half alone ("L->ab", "ab->L"); "auto-split", where each half predicts what it sees
+    itself; "auto", an autoencoder in one piece of full width that sees Lab and predicts Lab.
     `kept`: the halves, side by side; `kept.parts` are the halves.
 
+    Symbols: X_1, X_2 -> L, ab; F_1, F_2 -> `encoder.parts` with their `classifiers`; Q -> len(`gamut`).
     Differs: two networks where the paper splits the channels of one; images are shifted and mirrored at their edges,
     where the paper crops 180 px of larger ones; 306 bins of ab by enumeration, where theirs are 313.
     """

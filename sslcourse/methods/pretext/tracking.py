@@ -17,7 +17,7 @@ from sslcourse.views import ColourJitter, luminance, resized_crop
 class Tracking(Method):
     """Patches that move are tracked through each clip; the first and the last of a track must embed alike.
 
-    L = mean over x of sum_k max(0, D(x, x+) - D(x, x-_k) + margin), D = 1 - cosine, x and x+ the two ends
+    L = mean over x of sum_k max(0, D(x, x+) - D(x, x-_k) + M), D = 1 - cosine, x and x+ the two ends
     of one track (or two of its places `apart` frames from each other), x- the `negatives` patches of other
     tracks in the batch: at random until `progress` reaches `hard_after`, then those with the largest loss.
     `prepare` finds the patch that moves most against the background and follows it by normalised
@@ -25,7 +25,9 @@ class Tracking(Method):
     paper), for light and floor give a clip away. `index` must be rows of data.train: the tracks are those of its
     clips. `kept`: the encoder before the embedding. It learns from patches, enlarged to the size of the frames.
 
-    Differs: the paper finds patches by SURF points and follows them by a KCF tracker, and 10 of its epochs are random.
+    Symbols: X, X+, X- (x, x+, x- here) -> `x`, `positive`, the columns `minus` of D; M -> `margin`, K -> `negatives`.
+    Differs: the paper finds patches by SURF points and follows them by a KCF tracker, and 10 of its epochs are
+    random. Any encoder and a linear map to `dim`, where theirs is AlexNet.
     """
 
     name = "tracking"
@@ -103,14 +105,14 @@ def triplets(x: Tensor, positive: Tensor, margin: float, k: int, hard: bool) -> 
 
     The negatives of a row are the other rows of `positive`, of all processes: k of them, at random or those nearest to x.
     """
-    everyone = gather(positive)  # (N, D), of all processes
-    own = torch.arange(len(x), device=x.device) + rank() * len(x)  # columns of this process's own tracks
-    D = 1 - x @ everyone.T  # (B, N): D(x_i, x+_j)
-    itself = F.one_hot(own, len(everyone)).bool()
+    x_pos = gather(positive)  # (N, D), of all processes
+    D = 1 - x @ x_pos.T  # (B, N): D(x_i, x+_j)
+    plus = torch.arange(len(x), device=x.device) + rank() * len(x)  # (B,): columns of x+
+    itself = F.one_hot(plus, len(x_pos)).bool()
     key = D.detach() if hard else torch.rand_like(D)
-    chosen = key.masked_fill(itself, torch.inf).topk(min(k, len(everyone) - 1), dim=1, largest=False).indices
-    loss = (D.gather(1, own[:, None]) - D.gather(1, chosen) + margin).clamp(min=0).sum(1).mean()
-    return loss, (D.argmin(1) == own).float().mean()
+    minus = key.masked_fill(itself, torch.inf).topk(min(k, len(x_pos) - 1), dim=1, largest=False).indices
+    loss = (D.gather(1, plus[:, None]) - D.gather(1, minus) + margin).clamp(min=0).sum(1).mean()
+    return loss, (D.argmin(1) == plus).float().mean()
 
 
 def most_moving(grey: Tensor, patch: int, reach: int = 6) -> Tensor:

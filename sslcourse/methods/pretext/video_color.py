@@ -40,16 +40,16 @@ def copied(A: Tensor, values: Tensor) -> Tensor:
 class VideoColor(Method):
     """Colour a grey frame by pointing into `references` earlier frames, and copying their colours.
 
-    A run of references + 1 frames is drawn from each clip. All of them enter in grey (each with its own
-    brightness and contrast, `jitter`, so that equal grey is no reason to point); f is their embedding, one
-    for every `stride` pixels, with the (x, y) of its place joined in before its last layers
-    (`coordinates`). The target's colour is y_j = sum_i A_ij c_i, with c the `colours` k-means clusters of
-    Lab's ab, and L = -mean_j log y_j[c_j]: chance is about log of the effective number of colours in a
-    clip. The net is never told what an object is: A, trained to copy colours, copies masks
-    (evaluate.propagation).
+    A run of references + 1 frames is drawn from each clip. All of them enter in grey (each with its own brightness
+    and contrast, `jitter`, so that equal grey is no reason to point); f is their embedding, one for every `stride`
+    pixels, with the (x, y) of its place joined in before its last layers (`coordinates`). The target's colour is
+    y_j = sum_i A_ij c_i (1), A of (2) (see `pointer`), with c the `colours` k-means clusters of Lab's ab, and
+    L = -mean_j log y_j[c_j]: chance is about log of the effective number of colours in a clip. The net is never told
+    what an object is: A, trained to copy colours, copies masks (evaluate.propagation).
     `kept`: the encoder behind its grey input; the layers that read its maps out to stride 4 are thrown
     away.
 
+    Symbols: f, A, c, y -> `f`, `A`, `c`, `y`, one-hot c_i -> `c_i`; tau -> `temperature`, which (2) has not.
     Differs: the paper's five 3-D convolutions after the frames' own are one 2-D layer here; the jitter is ours; a
     pixel whose colour no reference has does not count.
     """
@@ -143,10 +143,10 @@ class VideoColor(Method):
         A = pointer(f[:, :-1], f[:, -1], self.temperature)
         c_i = F.one_hot(c[:, :-1], self.colours).movedim(4, 2).to(A.dtype)  # (B, R, h, w) -> (B, R, C, h, w)
         y, c_j = copied(A, c_i), c[:, -1]  # (B, C, h, w), (B, h, w)
-        right = y.gather(1, c_j[:, None])[:, 0]  # (B, C, h, w) -> (B, h, w)
+        y_c = y.gather(1, c_j[:, None])[:, 0]  # y_j[c_j]: (B, C, h, w) -> (B, h, w)
         # A colour that no reference has cannot be copied: y is 0, whatever A, and the pixel does not count.
         possible = c_i.amax((1, 3, 4)).gather(1, c_j.flatten(1)).view(c_j.shape)  # (B, C) -> (B, h, w)
-        loss = global_mean(-right.clamp(min=1e-30).log(), possible)
+        loss = global_mean(-y_c.clamp(min=1e-30).log(), possible)
         return {"loss": loss, "accuracy": (y.argmax(1) == c_j).float().mean()}
 
 
