@@ -23,17 +23,24 @@ __version__ = "0.1.0"
 
 _NAMES = {
     "load": "sslcourse.data",
-    "pretrain": "sslcourse.train",
-    "Run": "sslcourse.train",
+    "pretrain": "sslcourse.training",
+    "Run": "sslcourse.training",
     "METHODS": "sslcourse.methods",
     "Method": "sslcourse.methods",
-    "Recipe": "sslcourse.recipes",
+    "Recipe": "sslcourse.training.recipes",
     "UserError": "sslcourse.errors",
 }
-_MODULES = (
-    *("data", "views", "nets", "methods", "train", "recipes", "evaluate", "shortcuts", "studies"),
-    *("lesson", "plots", "widgets", "course", "benchmark", "doctor", "talk"),
+_ROOMS = (
+    *("data", "views", "nets", "methods", "training", "evaluate", "shortcuts", "studies"),
+    *("lesson", "plots", "widgets", "doctor"),
 )
+_MODULES = {room: f"sslcourse.{room}" for room in _ROOMS} | {
+    "train": "sslcourse.training",
+    "recipes": "sslcourse.training.recipes",
+    "talk": "sslcourse.studies.talk",
+    "benchmark": "sslcourse.studies.benchmark",
+    "course": "sslcourse.lesson.course",
+}
 
 __all__ = [*_NAMES, *_MODULES]
 
@@ -42,7 +49,7 @@ def __getattr__(name: str):
     if name in _NAMES:
         return getattr(importlib.import_module(_NAMES[name]), name)
     if name in _MODULES:
-        return importlib.import_module(f"sslcourse.{name}")
+        return importlib.import_module(_MODULES[name])
     raise AttributeError(f"module 'sslcourse' has no attribute {name!r}")
 
 

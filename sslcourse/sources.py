@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parent
 # Modules that training imports and that do not count. The registry of methods imports every one, so that mending one
 # would throw away the runs of all: `digest` is given the method's own module instead. What a recipe says, and what a
 # study asks for, is in the key of a run by itself.
-APART = {"sslcourse.methods", "sslcourse.recipes", "sslcourse.studies"}
+APART = {"sslcourse.methods", "sslcourse.training.recipes", "sslcourse.studies"}
 
 
 @cache

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from sslcourse import benchmark
-from sslcourse.benchmark import ROWS, measure, run_benchmark
 from sslcourse.errors import UserError
+from sslcourse.studies import benchmark
+from sslcourse.studies.benchmark import ROWS, measure, run_benchmark
 
 
 @pytest.mark.parametrize("name", ROWS)

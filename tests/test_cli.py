@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from sslcourse import cli
-from sslcourse.errors import UserError
+from sslcourse.cli import arguments as parsing
+from sslcourse.errors import Diverged, UserError
 from sslcourse.methods import METHODS
 from tests.conftest import planted
 
@@ -190,12 +191,12 @@ def test_options_out_of_range_are_named(folder, tmp_path, capsys, monkeypatch, o
 
 
 def test_ctrl_c_says_how_to_go_on(folder, run_folder, tmp_path, capsys, monkeypatch):
-    from sslcourse import train
+    from sslcourse import training
 
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(train, "pretrain", interrupted)
+    monkeypatch.setattr(training, "pretrain", interrupted)
     again = ["pretrain", "simclr", "--data", f"folder:{folder}", "--out"]
     for arguments, said in (
         ([run_folder], f"go on, give the same command again ({run_folder}"),
@@ -209,12 +210,12 @@ def test_ctrl_c_says_how_to_go_on(folder, run_folder, tmp_path, capsys, monkeypa
 
 
 def test_divergence_is_one_line_and_status_one(folder, tmp_path, capsys, monkeypatch):
-    from sslcourse import train
+    from sslcourse import training
 
     def diverges(*_, **__):
-        raise train.Diverged("the loss is nan at step 3; lower the learning rate")
+        raise Diverged("the loss is nan at step 3; lower the learning rate")
 
-    monkeypatch.setattr(train, "pretrain", diverges)
+    monkeypatch.setattr(training, "pretrain", diverges)
     code, line = fails(capsys, "pretrain", "simclr", "--data", f"folder:{folder}", "--out", tmp_path)
     assert code == 1 and line == "sslcourse: the loss is nan at step 3; lower the learning rate"
 
@@ -244,7 +245,7 @@ def test_failures_have_status_one(capsys, monkeypatch):
     def methods(a):
         return 1 / 0
 
-    monkeypatch.setattr(cli, "methods", methods)
+    monkeypatch.setattr(parsing, "methods", methods)
     with pytest.raises(SystemExit) as stop:
         cli.main(["methods"])
     assert stop.value.code == 1 and "ZeroDivisionError" in capsys.readouterr().err
@@ -275,7 +276,7 @@ def test_report_prints_results_as_markdown_or_one_document(capsys, tmp_path):
 
 
 def test_report_reads_records(tmp_path):
-    from sslcourse.report import report
+    from sslcourse.cli.report import report
 
     row = {"method": "simclr", "data": "toybox", "protocol": "knn", "value": 0.7, "seed": 0, "seconds": 1.0}
     (tmp_path / "a.json").write_text(json.dumps({"device": "cpu", "results": [row, {"note": "not a score"}]}))

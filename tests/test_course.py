@@ -8,8 +8,8 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from sslcourse import course
 from sslcourse.errors import UserError
+from sslcourse.lesson import course
 
 CLAIM = """
 import os, json

@@ -8,12 +8,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from sslcourse import checkpoint, cli, evaluate, nets, recipes, train
+from sslcourse import cli, evaluate, nets
 from sslcourse.data.images import Data
 from sslcourse.errors import UserError
-from sslcourse.recipes import Recipe
-from sslcourse.runs import Run
-from sslcourse.train import pretrain
+from sslcourse.training import checkpoint, loop, recipes
+from sslcourse.training.pretraining import pretrain
+from sslcourse.training.recipes import Recipe
+from sslcourse.training.run import Run
 from tests.conftest import planted
 from tests.stub import Stub
 
@@ -43,8 +44,8 @@ class Watch(Stub):
 
 @pytest.fixture(autouse=True)
 def optimizers(monkeypatch):
-    make = train.make_optimizer
-    monkeypatch.setattr(train, "make_optimizer", lambda *a: made.append(make(*a)) or made[-1])
+    make = loop.make_optimizer
+    monkeypatch.setattr(loop, "make_optimizer", lambda *a: made.append(make(*a)) or made[-1])
 
 
 def run(data, out, epochs, interrupt_at=-1, recipe=RECIPE, **arguments):
@@ -216,7 +217,7 @@ def test_momentum_is_what_the_recipe_says(tiny_data):
         (replace(RECIPE, nesterov=False), False),
         (replace(RECIPE, momentum=0.0), False),
     ):
-        assert [g["nesterov"] for g in train.make_optimizer(method, recipe).param_groups] == [nesterov] * 2
+        assert [g["nesterov"] for g in loop.make_optimizer(method, recipe).param_groups] == [nesterov] * 2
     for profile in ("laptop", "gpu", "smoke"):
         for name in ("moco", "npid", "cmc", "pcl", "infomin", "pirl", "simclr"):
             assert not recipes.recipe(name, profile_name=profile).nesterov

@@ -5,7 +5,7 @@ import torch
 from lightning_fabric import Fabric
 
 from sslcourse.errors import UserError
-from sslcourse.fabric import make_fabric
+from sslcourse.training.fabric import make_fabric
 
 ALLOCATION = {"SLURM_JOB_ID": "1", "SLURM_NTASKS": "2", "SLURM_JOB_NAME": "train"}
 TASK = {"SLURM_PROCID": "0", "SLURM_LOCALID": "0", "SLURM_NODEID": "0"}

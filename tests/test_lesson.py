@@ -9,6 +9,7 @@ import torch
 
 from sslcourse import lesson
 from sslcourse.errors import UserError
+from sslcourse.studies import records
 
 
 @pytest.fixture(autouse=True)
@@ -134,7 +135,7 @@ def test_a_function_that_returns_its_argument_counts_as_attempted(capsys):
 def test_show_prints_source_with_its_place(capsys):
     lesson.show(lesson.Setup.pick)
     said = capsys.readouterr().out
-    assert said.startswith("# sslcourse/lesson.py:") and "\ndef pick(self, smoke" in said
+    assert said.startswith("# sslcourse/lesson/session.py:") and "\ndef pick(self, smoke" in said
     with pytest.raises(UserError, match="no Python source"):
         lesson.show(len)
 
@@ -153,7 +154,7 @@ def test_setup_seeds_and_reads_the_profile(monkeypatch, capsys):
 
 
 def test_records_are_written_whole_and_read_with_their_caption(sandbox, monkeypatch, capsys):
-    monkeypatch.setattr(lesson, "results_dir", lambda: sandbox)
+    monkeypatch.setattr(records, "results_dir", lambda: sandbox)
     results = {"scores": torch.tensor([0.5, 0.25])}
     path = lesson.save_record("sweep", results, "sslcourse sweep", 700, seed=[0, 1], device="cpu")
     found = lesson.record("sweep")
@@ -181,11 +182,11 @@ def test_the_commit_of_a_record_is_dirty_by_code_and_not_by_other_records(tmp_pa
     code.write_text("1")
     other.write_text("1")
     git("init"), git("add", "."), git("commit", "-m", "first")
-    monkeypatch.setattr(lesson, "ROOT", tmp_path)
+    monkeypatch.setattr(records, "ROOT", tmp_path)
     head = git("rev-parse", "--short=10", "HEAD").stdout.strip()
     other.write_text("2")
     assert lesson.commit() == head
     code.write_text("2")
     assert lesson.commit() == f"{head}-dirty"
-    monkeypatch.setattr(lesson, "ROOT", tmp_path / "data")  # not the root of the repository: still the same
+    monkeypatch.setattr(records, "ROOT", tmp_path / "data")  # not the root of the repository: still the same
     assert lesson.commit() == f"{head}-dirty"

@@ -10,10 +10,10 @@ import torch
 from PIL import Image
 
 from sslcourse import plots
-from sslcourse.nets.bank import Queue
-from sslcourse.nets.gamut import gamut_bins
+from sslcourse.methods.parts.bank import Queue
+from sslcourse.methods.parts.gamut import gamut_bins
+from sslcourse.plots.chapters.gamut import bin_colours
 from sslcourse.plots.figure import WIDTH, bundle
-from sslcourse.plots.gamut import bin_colours
 from sslcourse.plots.images import overlay, pixels
 
 X = torch.rand(8, 3, 16, 16, generator=torch.Generator().manual_seed(0))

@@ -6,9 +6,9 @@ import re
 import pytest
 
 from sslcourse.errors import UserError
-from sslcourse.lesson import ROOT
-from sslcourse.results import COMMAND, markdown, tables
 from sslcourse.studies.printed import TABLES
+from sslcourse.studies.records import ROOT
+from sslcourse.studies.results import COMMAND, markdown, tables
 
 HOW = f"{{}} is out of date: run `{COMMAND}` in the repository and commit it"
 

@@ -18,15 +18,19 @@ def edited(monkeypatch, module: str, edit) -> None:
 
 
 def of(method: str) -> str:
-    return digest(behind("sslcourse.train", METHODS[method].__module__))
+    return digest(behind("sslcourse.training.pretraining", METHODS[method].__module__))
 
 
 def test_the_methods_are_told_apart_by_their_own_modules_and_those_they_build_on():
-    assert {"sslcourse.train", "sslcourse.runs", "sslcourse.nets.resnet", "sslcourse.data.images"} <= behind(
-        "sslcourse.train"
-    )
+    assert {
+        "sslcourse.training.pretraining",
+        "sslcourse.training.run",
+        "sslcourse.nets.resnet",
+        "sslcourse.data.images",
+    } <= behind("sslcourse.training.pretraining")
     moco, pcl, rotnet = (
-        behind("sslcourse.train", METHODS[name].__module__) for name in ("moco", "pcl", "rotnet")
+        behind("sslcourse.training.pretraining", METHODS[name].__module__)
+        for name in ("moco", "pcl", "rotnet")
     )
     assert "sslcourse.methods.contrastive.moco" in moco & pcl
     assert "sslcourse.views.randaugment" not in moco | rotnet  # which `sslcourse.views` has, too
@@ -45,9 +49,9 @@ def test_mending_a_method_leaves_the_others_and_mending_the_loop_none(monkeypatc
 
     more = "\nMENDED = True\n"
     assert changed("sslcourse.methods.contrastive.cmc", lambda text: text + more) == {"cmc"}
-    assert changed("sslcourse.train", lambda text: text + more) == set(before)
+    assert changed("sslcourse.training.pretraining", lambda text: text + more) == set(before)
     assert changed("sslcourse.views.randaugment", lambda text: text + more) == {"infomin"}
-    for module in ("sslcourse.recipes", "sslcourse.lesson", "sslcourse.evaluate.knn"):
+    for module in ("sslcourse.training.recipes", "sslcourse.lesson", "sslcourse.evaluate.knn"):
         assert not changed(module, lambda text: text + more)
 
 

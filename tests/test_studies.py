@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from sslcourse import evaluate, lesson, nets, recipes, sources, studies
+from sslcourse import evaluate, lesson, nets, sources, studies
 from sslcourse.data.images import Data, ImageSet
 from sslcourse.data.toybox import render_world
 from sslcourse.errors import UserError
@@ -18,9 +18,11 @@ from sslcourse.studies import (
     instances,
     moco,
     motivation,
+    records,
     rotations,
     table,
 )
+from sslcourse.training import recipes
 from tests.conftest import planted
 
 
@@ -69,7 +71,7 @@ def test_a_study_is_recorded_with_its_seeds_and_command(tmp_path, monkeypatch):
         {"study": staticmethod(lambda seed: [{"method": "m", "protocol": "knn", "value": seed / 10}])},
     )
     monkeypatch.setattr(studies.importlib, "import_module", lambda name: module)
-    monkeypatch.setattr(lesson, "results_dir", lambda: tmp_path)
+    monkeypatch.setattr(records, "results_dir", lambda: tmp_path)
     rows = studies.record("labels", [2, 0, 1])
     assert studies.pick(rows, method="m") == [0.0, 0.1, 0.2]
     saved = json.loads((tmp_path / "labels.json").read_text())
@@ -119,7 +121,7 @@ def test_a_mended_method_is_trained_anew_and_the_others_are_not(tiny_data, monke
 def test_a_record_says_how_many_runs_came_from_the_cache(tiny_data, tmp_path, monkeypatch, capsys):
     small = recipes.Recipe(encoder_arguments={"width": 4}, epochs=2, batch=32, warmup=0)
     monkeypatch.setattr(recipes, "recipe", lambda *a: small)
-    monkeypatch.setattr(lesson, "results_dir", lambda: tmp_path)
+    monkeypatch.setattr(records, "results_dir", lambda: tmp_path)
     rounds = [0]
 
     def stopped(run):

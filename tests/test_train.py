@@ -23,12 +23,14 @@ from safetensors.torch import load_file, save_file
 from timm.optim import Lars
 
 import sslcourse as sc
-from sslcourse import checkpoint, nets, train
+from sslcourse import nets
 from sslcourse.data.folder import load_folder
 from sslcourse.errors import UserError
-from sslcourse.recipes import Recipe
-from sslcourse.runs import refuse_differences
-from sslcourse.train import Diverged, Run, data_order, pretrain
+from sslcourse.training import checkpoint, loop
+from sslcourse.training.loop import Diverged, Run, data_order
+from sslcourse.training.pretraining import pretrain
+from sslcourse.training.recipes import Recipe
+from sslcourse.training.run import refuse_differences
 from tests.conftest import planted
 from tests.stub import Stub
 
@@ -74,10 +76,10 @@ def test_groups_have_their_own_learning_rate_and_all_follow_warm_up_and_cosine(t
             rates.append([group["lr"] for group in watched[0].param_groups])
 
     watched = []
-    make = train.make_optimizer
+    make = loop.make_optimizer
     method = Watch(nets.encoder("small", 16, width=4))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "make_optimizer", lambda *a: watched.append(make(*a)) or watched[0])
+        patch.setattr(loop, "make_optimizer", lambda *a: watched.append(make(*a)) or watched[0])
         pretrain(method, tiny_data, recipe=replace(SMALL, warmup=1.0), device="cpu")
     body, head = zip(*rates, strict=True)
     assert head == pytest.approx([10 * r for r in body])
@@ -458,8 +460,8 @@ KILLED = """
     torch.set_num_threads(1)
     from tests.conftest import planted
     from sslcourse.data.images import Data
-    from sslcourse.recipes import Recipe
-    from sslcourse.train import pretrain
+    from sslcourse.training.recipes import Recipe
+    from sslcourse.training import pretrain
     data = Data("tiny", planted(64, seed=1), planted(8), planted(8))
     recipe = Recipe(encoder_arguments={"width": 4}, epochs=12, batch=32)
 

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from sslcourse import widgets
 from sslcourse.errors import UserError
 from sslcourse.views import lab_to_rgb, rgb_to_lab
+from sslcourse.widgets import patches
 
 
 class Corner(nn.Module):
@@ -99,14 +100,14 @@ def test_a_patch_puzzle_has_the_answer_it_shows_and_hides_it_before_a_guess():
     method = Compass()
     run, truths = SimpleNamespace(method=method), set()
     for seed in range(40):
-        corners, patches, belief, truth = widgets.place_belief(method, image, seed)
-        assert patches.shape == (2, 3, 16, 16) and belief.argmax() == truth and method.training
-        for (top, left), patch in zip(corners.tolist(), patches, strict=True):
+        corners, shown, belief, truth = widgets.place_belief(method, image, seed)
+        assert shown.shape == (2, 3, 16, 16) and belief.argmax() == truth and method.training
+        for (top, left), patch in zip(corners.tolist(), shown, strict=True):
             assert torch.equal(patch, image[:, top : top + 16, left : left + 16])
         truths.add(truth)
     assert truths == set(range(8))
-    assert torch.equal(patches, widgets.place_belief(method, image, seed)[1])  # the same puzzle again
-    name = widgets.PLACES[truth]
+    assert torch.equal(shown, widgets.place_belief(method, image, seed)[1])  # the same puzzle again
+    name = patches.PLACES[truth]
     hidden = widgets.patch_puzzle(run, image, seed=seed)
     answer = widgets.patch_puzzle(run, (image * 255).byte(), "below", seed)
     assert hidden.caption and not any(place in hidden.alt for place in (name, "belief"))
@@ -121,7 +122,7 @@ def test_a_new_patch_puzzle_hides_the_answer():
     made = []
     images, run = torch.rand(3, 3, 64, 64), SimpleNamespace(method=Compass())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(widgets, "play", lambda function, **choices: made.append((function, choices)))
+        patch.setattr(patches, "play", lambda function, **choices: made.append((function, choices)))
         widgets.play_patches(run, images)
     ((function, choices),) = made
     assert all(isinstance(c, Dropdown) for c in choices.values())

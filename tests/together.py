@@ -12,7 +12,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from sslcourse.nets.world import rank, world_size
+from sslcourse.methods.parts.gathered import rank, world_size
 
 ROOT = Path(__file__).parents[1]
 

@@ -6,14 +6,14 @@ from sslcourse.methods.contrastive.cpc import CPC
 from sslcourse.methods.contrastive.detcon import DetCon
 from sslcourse.methods.contrastive.exemplar import Exemplar
 from sslcourse.methods.contrastive.infomin import InfoMin
-from sslcourse.methods.contrastive.instance_discrimination import InstanceDiscrimination
-from sslcourse.methods.contrastive.metric_learning import Triplet
 from sslcourse.methods.contrastive.moco import MoCo
 from sslcourse.methods.contrastive.moco_v3 import MoCoV3
 from sslcourse.methods.contrastive.nat import NAT
+from sslcourse.methods.contrastive.npid import InstanceDiscrimination
 from sslcourse.methods.contrastive.pcl import PCL
 from sslcourse.methods.contrastive.pirl import PIRL
 from sslcourse.methods.contrastive.simclr import SimCLR
+from sslcourse.methods.contrastive.triplet import Triplet
 from sslcourse.methods.method import Method, Paper
 from sslcourse.methods.pretext.color_proxy import ColorProxy
 from sslcourse.methods.pretext.colorization import Colorization

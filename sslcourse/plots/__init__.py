@@ -1,5 +1,11 @@
 """Every figure helper: plain functions that return a matplotlib Figure with a caption and alt text."""
 
+from sslcourse.plots.chapters.circle import pulls
+from sslcourse.plots.chapters.crops import crop_pairs, histograms, two_branches
+from sslcourse.plots.chapters.drawings import pipeline, taxonomy
+from sslcourse.plots.chapters.gamut import gamut
+from sslcourse.plots.chapters.leaks import layout, leak, leaks
+from sslcourse.plots.chapters.queue import follower, in_queue, momentum_contrast, norm_groups, queue
 from sslcourse.plots.charts import (
     bars,
     confusion,
@@ -9,14 +15,8 @@ from sslcourse.plots.charts import (
     label_curves,
     scatter,
 )
-from sslcourse.plots.circle import pulls
-from sslcourse.plots.crops import crop_pairs, histograms, two_branches
-from sslcourse.plots.drawings import pipeline, taxonomy
 from sslcourse.plots.figure import PALETTE, png, style, with_alt
-from sslcourse.plots.gamut import gamut
 from sslcourse.plots.images import attention, grid, neighbours, overlay, segments, views
-from sslcourse.plots.leaks import layout, leak, leaks
-from sslcourse.plots.queue import follower, in_queue, momentum_contrast, norm_groups, queue
 from sslcourse.plots.tables import Table, table
 
 __all__ = [

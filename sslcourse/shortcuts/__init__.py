@@ -11,7 +11,8 @@ probe does not, and images without content give it away: whatever is learned fro
 from __future__ import annotations
 
 from sslcourse.shortcuts.catalogue import SHORTCUTS
-from sslcourse.shortcuts.experiment import Shortcut, Variant, heldout_accuracy, run
+from sslcourse.shortcuts.experiment import Shortcut, Variant, heldout_accuracy
+from sslcourse.shortcuts.measure import run
 from sslcourse.shortcuts.tasks import AbsolutePosition, recovered_layout
 
 __all__ = [

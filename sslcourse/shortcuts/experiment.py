@@ -10,14 +10,15 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from sslcourse import evaluate, nets, recipes
+from sslcourse import evaluate, nets
 from sslcourse.data.images import Data, ImageSet, pick_device
 from sslcourse.errors import UserError
 from sslcourse.methods import Method
 from sslcourse.nets import Encoder
-from sslcourse.recipes import Recipe
 from sslcourse.shortcuts.controls import mapped
-from sslcourse.train import pretrain
+from sslcourse.training import recipes
+from sslcourse.training.pretraining import pretrain
+from sslcourse.training.recipes import Recipe
 
 
 @dataclass(frozen=True)
@@ -173,15 +174,6 @@ def experiment(
             shortcut.closed(method)
             row["closed_accuracy"] = heldout_accuracy(method, world.test, **judged)
         yield {**row, "seed": seed, "seconds": time.perf_counter() - start, "device": device}
-
-
-def run(name: str, seed: int = 0, variants: Sequence[str] | None = None, device: str = "auto") -> list[dict]:
-    """The rows of one shortcut by name; see `experiment`. Under the smoke profile it learns nothing."""
-    from sslcourse.shortcuts.catalogue import SHORTCUTS
-
-    if name not in SHORTCUTS:
-        raise UserError(f"no shortcut {name!r}: choose from {', '.join(SHORTCUTS)}")
-    return list(experiment(SHORTCUTS[name], seed, variants, device))
 
 
 def linear(encoder: Encoder, data: Data, seed: int, device: str) -> float:

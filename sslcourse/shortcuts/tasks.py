@@ -11,8 +11,8 @@ from torch.nn import functional as F
 from sslcourse.errors import UserError
 from sslcourse.methods import Method, Paper, SimCLR
 from sslcourse.methods.contrastive.simclr import nt_xent
+from sslcourse.methods.parts.grouped import grouped
 from sslcourse.nets import Encoder
-from sslcourse.nets.grouped import grouped
 from sslcourse.views import (
     Lens,
     cut,

@@ -16,12 +16,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from sslcourse import recipes, train
+from sslcourse import training
 from sslcourse.data.images import Data, cache_dir
 from sslcourse.errors import UserError
 from sslcourse.methods import METHODS
-from sslcourse.runs import read_history
 from sslcourse.sources import behind, digest
+from sslcourse.training import recipes
+from sslcourse.training.run import read_history
 
 SHORTCUTS = (
     *("gap", "jitter", "statistics", "aberration", "interpolation", "scale"),
@@ -59,11 +60,11 @@ def trained(
     epochs: int | None = None,
     encoder: dict | None = None,
     changes: dict | None = None,
-    on_epoch: Callable[[train.Run], dict] | None = None,
+    on_epoch: Callable[[training.Run], dict] | None = None,
     profile: str = "laptop",
     precision: str = "32",
     **arguments,
-) -> train.Run:
+) -> training.Run:
     """A run of the profile's recipe, from the cache if the same was trained before on the same images by this code.
 
     encoder: arguments of its network; changes: of other fields of the recipe; arguments: of the method.
@@ -78,7 +79,7 @@ def trained(
         encoder_arguments=recipe.encoder_arguments if encoder is None else encoder,
         **(changes or {}),
     )
-    made_by = ["sslcourse.train", *([METHODS[method].__module__] if method in METHODS else [])]
+    made_by = ["sslcourse.training.pretraining", *([METHODS[method].__module__] if method in METHODS else [])]
     made_by += [on_epoch.__module__] if on_epoch else []
     told = [method, seed, asdict(replace(recipe, measured="")), len(data.train), digest(behind(*made_by))]
     told += [on_epoch.__name__] if on_epoch else []
@@ -87,7 +88,7 @@ def trained(
     told += data.train.images[:: max(1, len(data.train) // 64)].cpu().numpy().tobytes()
     out = cache_dir() / "runs" / f"{method}-{data.name}-{seed}-{hashlib.sha256(told).hexdigest()[:12]}"
     used.setdefault(out, held(out, recipe.epochs))
-    return train.pretrain(
+    return training.pretrain(
         method, data, recipe=recipe, out=out, seed=seed, precision=precision, on_epoch=on_epoch
     )
 
@@ -103,7 +104,7 @@ def held(folder: Path, epochs: int) -> str:
 
 def record(name: str, seeds: Sequence[int] = (0, 1, 2)) -> list[dict]:
     """Run the study `name` for every seed and write its record. Returns its rows."""
-    from sslcourse.lesson import save_record
+    from sslcourse.studies.records import save_record
 
     if name not in STUDIES:
         raise UserError(f"study {name!r} is unknown: choose from {', '.join(STUDIES)}")

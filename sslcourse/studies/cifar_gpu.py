@@ -13,11 +13,11 @@ from itertools import accumulate
 import torch
 from torch import Tensor
 
-from sslcourse import evaluate, train
-from sslcourse.benchmark import lightly_loaders, measure, step
+from sslcourse import evaluate, training
 from sslcourse.data.images import Data, ImageSet, pick_device
 from sslcourse.methods.contrastive.simclr import SimCLR, nt_xent
 from sslcourse.studies import trained
+from sslcourse.studies.benchmark import lightly_loaders, measure, step
 from sslcourse.studies.cifar import cifar10
 
 EVERY = 10  # epochs between two scores
@@ -30,7 +30,7 @@ def study(seed: int):
     split = cifar10()
     data = whole(split)
 
-    def scored(run: train.Run) -> dict:
+    def scored(run: training.Run) -> dict:
         last = run.history[-1]["epoch"] == run.config["recipe"]["epochs"]
         if run.history[-1]["epoch"] % EVERY and not last:
             return {}

@@ -8,14 +8,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sslcourse import evaluate, load, nets, recipes, train
+from sslcourse import evaluate, load, nets, training
 from sslcourse.data.images import Data, ImageSet
 from sslcourse.data.toybox import WORLDS
 from sslcourse.data.toybox.load import BLOCK, render_block, workers
 from sslcourse.data.toybox.world import Draw, draw_factors
 from sslcourse.evaluate.linear import L2, predict
-from sslcourse.methods.contrastive.instance_discrimination import InstanceDiscrimination
+from sslcourse.methods.contrastive.npid import InstanceDiscrimination
 from sslcourse.studies import table, trained
+from sslcourse.training import recipes
 
 TEMPERATURES = (0.02, 0.07, 0.2, 1.0)
 NEGATIVES = (0, 64, 256)  # 0: the exact softmax
@@ -183,7 +184,7 @@ def study(seed: int):
     torch.manual_seed(seed)
     fresh = nets.encoder(recipe.encoder, data.size, **recipe.encoder_arguments)
     oracle = OracleDiscrimination(fresh, images=len(few.train), **recipe.arguments)
-    oracle = train.pretrain(oracle, few, recipe=recipe, seed=seed)
+    oracle = training.pretrain(oracle, few, recipe=recipe, seed=seed)
     plain = runs["npid"]
     for method, run in (("plain", plain), ("oracle", oracle)):
         yield from scores("oracle", run.encoder, method=method)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from sslcourse import evaluate, load, nets, recipes
+from sslcourse import evaluate, load, nets
 from sslcourse.data.images import Data
 from sslcourse.studies import trained
 from sslcourse.studies.drift import drift, predicted_age
-from sslcourse.train import Run
+from sslcourse.training import recipes
+from sslcourse.training.loop import Run
 
 EPOCHS = 3  # every run here, so that they are comparable with each other only
 BATCHES = (16, 128)

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from statistics import fmean
 
-from sslcourse import evaluate, nets, talk
+from sslcourse import evaluate, nets
 from sslcourse.data.images import Data
 from sslcourse.shortcuts import heldout_accuracy
-from sslcourse.studies import pick, trained
-from sslcourse.train import Run
+from sslcourse.studies import pick, talk, trained
+from sslcourse.training.loop import Run
 
 # Methods with something of its own for every image (a row of weights, a memory, a target) need each image often:
 # their recipes count epochs of FEW images

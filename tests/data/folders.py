@@ -5,10 +5,11 @@ from pathlib import Path
 
 from PIL import Image
 
-from sslcourse import checkpoint
 from sslcourse.data.folder import load_folder
-from sslcourse.recipes import Recipe
-from sslcourse.train import Run, pretrain
+from sslcourse.training import checkpoint
+from sslcourse.training.loop import Run
+from sslcourse.training.pretraining import pretrain
+from sslcourse.training.recipes import Recipe
 
 TINY = Recipe(encoder_arguments={"width": 4}, epochs=1, batch=8, lr=0.05)
 

@@ -5,10 +5,11 @@ import os
 import pytest
 from PIL import Image
 
-from sslcourse import checkpoint, cli
+from sslcourse import cli
 from sslcourse.data.folder import load_folder
 from sslcourse.data.origin import Origin
 from sslcourse.errors import UserError
+from sslcourse.training import checkpoint
 from tests.data.folders import make_old, pictures, train
 
 

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from sslcourse import cli, course, doctor
+from sslcourse import cli, doctor
 from sslcourse.data.catalog import load
 from sslcourse.data.images import cache_dir
 from sslcourse.errors import UserError
+from sslcourse.lesson import course
 
 
 @pytest.fixture

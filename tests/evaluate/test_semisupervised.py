@@ -10,7 +10,6 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from sslcourse import recipes
 from sslcourse.errors import UserError
 from sslcourse.evaluate import BASELINES, semisupervised, subset
 from sslcourse.evaluate.semisupervised import (
@@ -31,6 +30,7 @@ from sslcourse.evaluate.semisupervised.uda import annealed, consistent
 from sslcourse.evaluate.semisupervised.vat import adversary, entropy, kl, lds, quiet
 from sslcourse.nets import encoder, random_like
 from sslcourse.studies import semisupervised as study
+from sslcourse.training import recipes
 from sslcourse.views.randaugment import LAWS
 
 LITTLE = {

@@ -8,8 +8,8 @@ from sslcourse import evaluate, nets
 from sslcourse.errors import UserError
 from sslcourse.methods import ColorProxy
 from sslcourse.methods.pretext.color_proxy import histograms, hue_chroma
-from sslcourse.runs import Run
-from sslcourse.train import pretrain
+from sslcourse.training.pretraining import pretrain
+from sslcourse.training.run import Run
 
 
 def make(**arguments):

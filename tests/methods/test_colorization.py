@@ -8,9 +8,9 @@ from torch.nn import functional as F
 from sslcourse import evaluate, nets
 from sslcourse.data.images import Data, ImageSet
 from sslcourse.methods import Colorization
-from sslcourse.nets.gamut import rebalancing
-from sslcourse.runs import Run
-from sslcourse.train import pretrain
+from sslcourse.methods.parts.gamut import rebalancing
+from sslcourse.training.pretraining import pretrain
+from sslcourse.training.run import Run
 from sslcourse.views import rgb_to_lab
 
 

@@ -12,7 +12,7 @@ from sslcourse.data.images import Data, ImageSet
 from sslcourse.errors import UserError
 from sslcourse.methods import DetCon
 from sslcourse.methods.contrastive.detcon import detcon_loss
-from sslcourse.methods.contrastive.segments import grid, majority, slic
+from sslcourse.methods.parts.segments import grid, majority, slic
 from sslcourse.views import Compose, GaussianBlur
 
 

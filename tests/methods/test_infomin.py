@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from sslcourse import nets
 from sslcourse.methods import InfoMin
-from sslcourse.methods.contrastive.losses import info_nce
+from sslcourse.methods.parts.info_nce import info_nce
 from sslcourse.views.randaugment import LAWS
 
 

@@ -7,9 +7,9 @@ import torch
 from lightly.loss import NTXentLoss
 from torch.nn import functional as F
 
-from sslcourse.methods.contrastive.losses import info_nce
 from sslcourse.methods.contrastive.moco_v3 import ctr
 from sslcourse.methods.contrastive.simclr import nt_xent
+from sslcourse.methods.parts.info_nce import info_nce
 
 
 def test_it_is_lightlys_with_the_same_bank():

@@ -10,8 +10,9 @@ from torch.overrides import TorchFunctionMode
 
 from sslcourse import nets
 from sslcourse.methods import METHODS, Method
-from sslcourse.recipes import LAPTOP, Recipe
-from sslcourse.train import make_optimizer, pretrain
+from sslcourse.training.optimiser import make_optimizer
+from sslcourse.training.pretraining import pretrain
+from sslcourse.training.recipes import LAPTOP, Recipe
 
 NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 

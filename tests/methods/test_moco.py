@@ -14,10 +14,10 @@ from sslcourse import nets
 from sslcourse.errors import UserError
 from sslcourse.evaluate import finetune
 from sslcourse.methods import MoCo
-from sslcourse.nets.grouped import GroupedBatchNorm
-from sslcourse.recipes import Recipe
+from sslcourse.methods.parts.grouped import GroupedBatchNorm
 from sslcourse.studies.drift import drift, predicted_age
-from sslcourse.train import pretrain
+from sslcourse.training.pretraining import pretrain
+from sslcourse.training.recipes import Recipe
 
 SMALL = Recipe(encoder_arguments={"width": 4}, epochs=3, batch=32, optimizer="adamw", lr=2e-3, warmup=0)
 

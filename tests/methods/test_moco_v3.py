@@ -10,9 +10,9 @@ from sslcourse import nets
 from sslcourse.errors import UserError
 from sslcourse.methods import MoCoV3
 from sslcourse.methods.contrastive.moco_v3 import ctr
-from sslcourse.recipes import Recipe
-from sslcourse.runs import Run, refuse_differences
-from sslcourse.train import pretrain
+from sslcourse.training.pretraining import pretrain
+from sslcourse.training.recipes import Recipe
+from sslcourse.training.run import Run, refuse_differences
 
 
 def make(encoder=None, **arguments):

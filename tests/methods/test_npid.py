@@ -6,8 +6,8 @@ from torch.nn import functional as F
 
 from sslcourse import nets
 from sslcourse.methods import InstanceDiscrimination
-from sslcourse.recipes import Recipe
-from sslcourse.train import pretrain
+from sslcourse.training.pretraining import pretrain
+from sslcourse.training.recipes import Recipe
 
 
 def made(**arguments) -> InstanceDiscrimination:

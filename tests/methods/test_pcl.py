@@ -8,9 +8,9 @@ from sslcourse import nets
 from sslcourse.errors import UserError
 from sslcourse.methods import METHODS, PCL
 from sslcourse.methods.contrastive.pcl import proto_nce, prototype_logits
-from sslcourse.nets.kmeans import concentration
-from sslcourse.recipes import Recipe
-from sslcourse.train import pretrain
+from sslcourse.methods.parts.kmeans import concentration
+from sslcourse.training.pretraining import pretrain
+from sslcourse.training.recipes import Recipe
 
 ARGUMENTS = {"length": 40, "dim": 8, "clusters": [3, 6], "negatives": 4, "momentum": 0.9}
 SMALL = Recipe(encoder_arguments={"width": 4}, epochs=3, batch=32, optimizer="adamw", lr=2e-3, warmup=0)

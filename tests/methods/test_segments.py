@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from sslcourse.methods.contrastive.segments import grid, majority, segmentation, slic
+from sslcourse.methods.parts.segments import grid, majority, segmentation, slic
 from sslcourse.views import rgb_to_lab
 
 

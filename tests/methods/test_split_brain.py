@@ -8,8 +8,8 @@ from sslcourse import evaluate, nets
 from sslcourse.errors import UserError
 from sslcourse.methods import SplitBrain
 from sslcourse.methods.pretext.split_brain import TASKS
-from sslcourse.runs import Run
-from sslcourse.train import pretrain
+from sslcourse.training.pretraining import pretrain
+from sslcourse.training.run import Run
 from sslcourse.views import lab_to_rgb, rgb_to_lab
 
 

@@ -5,7 +5,7 @@ from torch.nn import functional as F
 from sslcourse import nets
 from sslcourse.errors import UserError
 from sslcourse.methods import Triplet
-from sslcourse.methods.contrastive.metric_learning import KINDS, NEGATIVES, margin_loss
+from sslcourse.methods.contrastive.triplet import KINDS, NEGATIVES, margin_loss
 
 
 def D(a, b):

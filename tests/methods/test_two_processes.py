@@ -9,11 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from sslcourse import nets, train
+from sslcourse import nets, training
 from sslcourse.data.images import Data, ImageSet
 from sslcourse.methods import METHODS
-from sslcourse.nets.world import rank, with_global_batch_norm, world_size
-from sslcourse.recipes import LAPTOP, Recipe
+from sslcourse.methods.parts.gathered import rank, world_size
+from sslcourse.training.processes import with_global_batch_norm
+from sslcourse.training.recipes import LAPTOP, Recipe
 from tests.chance import SameChance
 from tests.conftest import moving, planted
 from tests.together import global_step, one_and_two
@@ -125,7 +126,7 @@ def loop(name: str) -> dict[str, Tensor]:
     with pytest.MonkeyPatch.context() as patch:
         for variable, value in (SLURM if name == "rotnet" else {}).items():
             patch.setenv(variable, value)
-        run = train.pretrain(method, data, recipe=recipe, device="cpu", precision="64")
+        run = training.pretrain(method, data, recipe=recipe, device="cpu", precision="64")
     said |= {n: value.clone().contiguous() for n, value in method.state_dict().items()}
     return {**said, "loss": torch.tensor([line["loss"] for line in run.history], dtype=torch.float64)}
 

@@ -7,7 +7,7 @@ from sslcourse import nets
 from sslcourse.errors import UserError
 from sslcourse.methods import VideoColor
 from sslcourse.methods.pretext.video_color import copied, places, pointer
-from sslcourse.train import pretrain
+from sslcourse.training.pretraining import pretrain
 from sslcourse.views.lab import lab_to_rgb, rgb_to_lab
 
 

@@ -3,7 +3,7 @@
 import torch
 from torch.nn import functional as F
 
-from sslcourse.nets.bank import MemoryBank, Queue
+from sslcourse.methods.parts.bank import MemoryBank, Queue
 
 
 def test_a_bank_starts_with_rows_of_about_unit_length():

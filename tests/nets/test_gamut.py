@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from sslcourse.nets.gamut import Gamut, rebalancing
+from sslcourse.methods.parts.gamut import Gamut, rebalancing
 from sslcourse.views import rgb_to_lab
 
 

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from sslcourse.nets.grouped import GroupedBatchNorm, grouped
+from sslcourse.methods.parts.grouped import GroupedBatchNorm, grouped
 
 
 def test_grouped_batch_norm_is_batch_norm_of_every_group():

@@ -6,7 +6,7 @@ import torch
 from sklearn.cluster import KMeans
 
 from sslcourse.errors import UserError
-from sslcourse.nets.kmeans import concentration, kmeans, nearest
+from sslcourse.methods.parts.kmeans import concentration, kmeans, nearest
 
 
 def blobs(n=600, k=8, dim=5, seed=0):
@@ -52,7 +52,7 @@ def test_empty_clusters_begin_again_where_the_error_is_largest():
 def test_chunks_change_nothing(monkeypatch):
     x = blobs()
     whole = kmeans(x, 7)
-    monkeypatch.setattr("sslcourse.nets.kmeans.CHUNK", 7 * 13)
+    monkeypatch.setattr("sslcourse.methods.parts.kmeans.CHUNK", 7 * 13)
     torch.testing.assert_close(kmeans(x, 7), whole)
 
 

@@ -1,7 +1,7 @@
 import torch
 from torch import nn
 
-from sslcourse.nets.momentum import follow, momentum_copy
+from sslcourse.methods.parts.momentum import follow, momentum_copy
 
 
 def test_follow_moves_parameters_by_their_share_and_leaves_buffers():

@@ -12,7 +12,7 @@ from sslcourse.data.images import Data
 from sslcourse.evaluate.features import extract
 from sslcourse.evaluate.score import accuracy
 from sslcourse.evaluate.semisupervised.baseline import Baseline
-from sslcourse.nets.momentum import follow, momentum_copy
+from sslcourse.methods.parts.momentum import follow, momentum_copy
 
 
 def train(

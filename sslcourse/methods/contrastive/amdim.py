@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from sslcourse.errors import UserError
 from sslcourse.methods.method import Method, Paper
+from sslcourse.methods.parts.gathered import gather, rank
+from sslcourse.methods.parts.precision import full_precision
 from sslcourse.nets import Encoder
 from sslcourse.nets.dense import as_map, tried
-from sslcourse.nets.precision import full_precision
-from sslcourse.nets.world import gather, rank
 from sslcourse.views import ColourJitter, Compose, Greyscale, HorizontalFlip, RandomResizedCrop
 
 

@@ -11,10 +11,10 @@ from torch.nn import functional as F
 from sslcourse.data.images import Data
 from sslcourse.errors import UserError
 from sslcourse.methods.method import Method, Paper
+from sslcourse.methods.parts.bank import MemoryBank
+from sslcourse.methods.parts.gathered import global_sum, world_size
 from sslcourse.methods.pretext.split_brain import side_by_side
 from sslcourse.nets import Encoder
-from sslcourse.nets.bank import MemoryBank
-from sslcourse.nets.world import global_sum, world_size
 from sslcourse.views import Compose, RandomResizedCrop
 
 SPACES = {"lab": ["L", "ab"], "ycbcr": ["Y", "CbCr"]}

@@ -11,10 +11,10 @@ from torch.nn import functional as F
 from sslcourse.data.images import Data
 from sslcourse.errors import UserError
 from sslcourse.methods.method import Method, Paper
+from sslcourse.methods.parts.gathered import gather, rank
+from sslcourse.methods.parts.precision import full_precision
 from sslcourse.nets import Encoder, Patchwise
-from sslcourse.nets.precision import full_precision
 from sslcourse.nets.rows_above import RowsAbove
-from sslcourse.nets.world import gather, rank
 from sslcourse.views import ColourJitter, Compose, Greyscale, HorizontalFlip, RandomResizedCrop, ShiftCrop
 from sslcourse.views.patches import drop_colours
 from sslcourse.views.view import coins

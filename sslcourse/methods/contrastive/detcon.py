@@ -10,12 +10,12 @@ from torch.nn import functional as F
 
 from sslcourse.data.images import Data
 from sslcourse.errors import UserError
-from sslcourse.methods.contrastive.segments import HOW, majority, segmentation
 from sslcourse.methods.method import Method, Paper
+from sslcourse.methods.parts.gathered import gather, global_mean, rank
+from sslcourse.methods.parts.momentum import follow, momentum_copy
+from sslcourse.methods.parts.precision import full_precision
+from sslcourse.methods.parts.segments import HOW, majority, segmentation
 from sslcourse.nets import Encoder, projection_head
-from sslcourse.nets.momentum import follow, momentum_copy
-from sslcourse.nets.precision import full_precision
-from sslcourse.nets.world import gather, global_mean, rank
 from sslcourse.views import Compose, RandomResizedCrop, byol_views, resized_crop, simclr_view
 
 

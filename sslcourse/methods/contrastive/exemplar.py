@@ -10,8 +10,8 @@ from torch.nn import functional as F
 
 from sslcourse.data.images import Data
 from sslcourse.methods.method import Method, Paper
+from sslcourse.methods.parts.gathered import global_mean
 from sslcourse.nets import Encoder
-from sslcourse.nets.world import global_mean
 from sslcourse.views.exemplar import TRANSFORMS, ExemplarView, principal_colours
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from sslcourse.methods.contrastive.losses import info_nce
 from sslcourse.methods.contrastive.moco import MoCo, blurs, projection
 from sslcourse.methods.method import Paper
+from sslcourse.methods.parts.grouped import grouped
+from sslcourse.methods.parts.info_nce import info_nce
 from sslcourse.nets import Encoder
-from sslcourse.nets.grouped import grouped
 from sslcourse.views import ColourJitter, Compose, GaussianBlur, Greyscale, RandomResizedCrop, tiles
 from sslcourse.views.randaugment import RandAugment
 

@@ -7,13 +7,13 @@ from torch import Tensor, nn
 
 from sslcourse.data.images import Data
 from sslcourse.errors import UserError
-from sslcourse.methods.contrastive.losses import info_nce
 from sslcourse.methods.method import Method, Paper
+from sslcourse.methods.parts.bank import Queue
+from sslcourse.methods.parts.gathered import gather, world_size
+from sslcourse.methods.parts.grouped import grouped
+from sslcourse.methods.parts.info_nce import info_nce
+from sslcourse.methods.parts.momentum import follow, momentum_copy
 from sslcourse.nets import Encoder
-from sslcourse.nets.bank import Queue
-from sslcourse.nets.grouped import grouped
-from sslcourse.nets.momentum import follow, momentum_copy
-from sslcourse.nets.world import gather, world_size
 from sslcourse.views import Compose, moco_v1_view, moco_v2_view
 
 

@@ -11,10 +11,10 @@ from torch.nn import functional as F
 
 from sslcourse.methods.contrastive.moco import blurs
 from sslcourse.methods.method import Method, Paper
+from sslcourse.methods.parts.gathered import gather, rank
+from sslcourse.methods.parts.momentum import follow, momentum_copy
+from sslcourse.methods.parts.precision import full_precision
 from sslcourse.nets import Encoder, projection_head
-from sslcourse.nets.momentum import follow, momentum_copy
-from sslcourse.nets.precision import full_precision
-from sslcourse.nets.world import gather, rank
 from sslcourse.views import byol_views
 
 # what the authors' reference runs give either kind of encoder

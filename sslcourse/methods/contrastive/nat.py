@@ -9,8 +9,8 @@ from torch.nn import functional as F
 
 from sslcourse.data.images import Data
 from sslcourse.methods.method import Method, Paper
+from sslcourse.methods.parts.gathered import gather
 from sslcourse.nets import Channels, Encoder
-from sslcourse.nets.world import gather
 from sslcourse.views import weak_view
 
 

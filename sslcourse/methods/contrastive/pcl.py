@@ -11,10 +11,10 @@ from torch.nn import functional as F
 from sslcourse.data.images import Data
 from sslcourse.methods.contrastive.moco import MoCo
 from sslcourse.methods.method import Paper
+from sslcourse.methods.parts.gathered import global_sum, rank
+from sslcourse.methods.parts.kmeans import concentration, kmeans
+from sslcourse.methods.parts.precision import full_precision
 from sslcourse.nets import Encoder
-from sslcourse.nets.kmeans import concentration, kmeans
-from sslcourse.nets.precision import full_precision
-from sslcourse.nets.world import global_sum, rank
 
 
 def prototype_logits(v: Tensor, own: Tensor, c: Tensor, phi: Tensor, r: int) -> Tensor:

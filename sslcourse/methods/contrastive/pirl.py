@@ -9,9 +9,9 @@ from torch.nn import functional as F
 from sslcourse.data.images import Data
 from sslcourse.errors import UserError
 from sslcourse.methods.method import Method, Paper
+from sslcourse.methods.parts.bank import MemoryBank
+from sslcourse.methods.parts.precision import full_precision
 from sslcourse.nets import Encoder
-from sslcourse.nets.bank import MemoryBank
-from sslcourse.nets.precision import full_precision
 from sslcourse.views import ColourJitter, Compose, Greyscale, RandomResizedCrop, rotate90, tiles
 
 

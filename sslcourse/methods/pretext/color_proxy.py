@@ -9,9 +9,9 @@ from torch.nn import functional as F
 from sslcourse.data.images import Data
 from sslcourse.errors import UserError
 from sslcourse.methods.method import Method, Paper
+from sslcourse.methods.parts.precision import promoted
 from sslcourse.nets import Channels, Encoder
 from sslcourse.nets.dense import hypercolumns, widths
-from sslcourse.nets.precision import promoted
 from sslcourse.views import weak_view
 
 

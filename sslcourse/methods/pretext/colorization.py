@@ -8,11 +8,11 @@ from torch.nn import functional as F
 
 from sslcourse.data.images import Data
 from sslcourse.methods.method import Method, Paper
+from sslcourse.methods.parts.gamut import Gamut, rebalancing
+from sslcourse.methods.parts.gathered import global_mean
+from sslcourse.methods.parts.precision import promoted
 from sslcourse.nets import Channels, Encoder
 from sslcourse.nets.dense import DenseHead, resize
-from sslcourse.nets.gamut import Gamut, rebalancing
-from sslcourse.nets.precision import promoted
-from sslcourse.nets.world import global_mean
 from sslcourse.views import lab_to_rgb, rgb_to_lab, weak_view
 
 GREY = 5.0  # an image in which neither |a| nor |b| exceeds this anywhere has no colour to learn from (code)

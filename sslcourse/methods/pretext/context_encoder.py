@@ -12,10 +12,10 @@ from torch.nn import functional as F
 from sslcourse.data.images import Data
 from sslcourse.errors import UserError
 from sslcourse.methods.method import Method, Paper
+from sslcourse.methods.parts.gathered import global_mean
+from sslcourse.methods.parts.precision import promoted
 from sslcourse.nets import Encoder
 from sslcourse.nets.dense import map_shape
-from sslcourse.nets.precision import promoted
-from sslcourse.nets.world import global_mean
 
 
 class ChannelwiseLinear(nn.Module):

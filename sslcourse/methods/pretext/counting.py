@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from sslcourse.methods.method import Method, Paper
+from sslcourse.methods.parts.gathered import gather, rank
+from sslcourse.methods.parts.precision import promoted
 from sslcourse.nets import Encoder
-from sslcourse.nets.precision import promoted
-from sslcourse.nets.world import gather, rank
 from sslcourse.views import Compose, Greyscale, RandomResizedCrop, halve, quarters
 from sslcourse.views.patches import KERNELS
 

@@ -9,9 +9,9 @@ from torch.nn import functional as F
 from sslcourse.data.images import Data
 from sslcourse.errors import UserError
 from sslcourse.methods.method import Method, Paper
+from sslcourse.methods.parts.precision import promoted
 from sslcourse.nets import Encoder
 from sslcourse.nets.dense import map_shape
-from sslcourse.nets.precision import promoted
 
 CAMERA = ("camera_azimuth", "camera_elevation", "camera_distance")
 

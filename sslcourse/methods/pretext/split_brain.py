@@ -10,10 +10,10 @@ from sslcourse import nets
 from sslcourse.data.images import Data
 from sslcourse.errors import UserError
 from sslcourse.methods.method import Method, Paper
+from sslcourse.methods.parts.gamut import Gamut
+from sslcourse.methods.parts.precision import promoted
 from sslcourse.nets import Beside, Channels, Encoder
 from sslcourse.nets.dense import DenseHead
-from sslcourse.nets.gamut import Gamut
-from sslcourse.nets.precision import promoted
 from sslcourse.views import rgb_to_lab, weak_view
 
 TASKS = {  # what each part of the network sees -> what it must predict

@@ -8,9 +8,9 @@ from torch.nn import functional as F
 
 from sslcourse.data.images import Data
 from sslcourse.methods.method import Method, Paper
+from sslcourse.methods.parts.gathered import gather, rank
+from sslcourse.methods.parts.precision import full_precision, promoted
 from sslcourse.nets import Encoder
-from sslcourse.nets.precision import full_precision, promoted
-from sslcourse.nets.world import gather, rank
 from sslcourse.views import ColourJitter, luminance, resized_crop
 
 

@@ -10,11 +10,11 @@ from torch.nn import functional as F
 from sslcourse.data.images import Data
 from sslcourse.errors import UserError
 from sslcourse.methods.method import Method, Paper
+from sslcourse.methods.parts.gathered import global_mean
+from sslcourse.methods.parts.precision import full_precision
 from sslcourse.nets import Encoder
 from sslcourse.nets.channels import Channels
 from sslcourse.nets.dense import DenseHead
-from sslcourse.nets.precision import full_precision
-from sslcourse.nets.world import global_mean
 from sslcourse.views.lab import rgb_to_lab
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from sslcourse.errors import UserError
-from sslcourse.lesson import results_dir
-from sslcourse.results import markdown, read, rows_of, tables
+from sslcourse.studies.records import results_dir
+from sslcourse.studies.results import markdown, read, rows_of, tables
 
 
 def report(build: Path, results: Path | None = None) -> tuple[list[dict], str]:
@@ -14,7 +14,7 @@ def report(build: Path, results: Path | None = None) -> tuple[list[dict], str]:
 
     A record is a JSON object with "name", "command", "commit", "seed", "device", "seconds" and "results".
     """
-    from sslcourse.cli import table
+    from sslcourse.text import table
 
     results = results or results_dir()
     rows = [

@@ -11,14 +11,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from sslcourse import checkpoint, nets
+from sslcourse import nets
 from sslcourse.data.images import Data, pick_device
 from sslcourse.data.origin import FOLDER, one_name
 from sslcourse.errors import UserError, warn_once
 from sslcourse.methods import METHODS
 from sslcourse.methods.method import Method
 from sslcourse.nets import Encoder
-from sslcourse.recipes import Recipe
+from sslcourse.training import checkpoint
+from sslcourse.training.recipes import Recipe
 
 RUN_FILES = ("config.json", "history.jsonl", "model.safetensors")
 STATE = ("config", "step", "sums", "seconds", "numbers", "random", "scaler")  # of a state's metadata

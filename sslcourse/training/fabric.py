@@ -8,11 +8,11 @@ import os
 import torch
 import torch.distributed as dist
 from lightning_fabric import Fabric
-from lightning_fabric.plugins import MixedPrecision
 from lightning_fabric.plugins.environments import LightningEnvironment, TorchElasticEnvironment
 from lightning_fabric.strategies import DDPStrategy
 
 from sslcourse.errors import UserError
+from sslcourse.training.precision import PRECISIONS, Mixed
 
 # What torchrun tells each process beside WORLD_SIZE
 PLACE = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
@@ -24,17 +24,6 @@ TASKS = {
     "MV2_COMM_WORLD_SIZE": "mpirun",
     "JSM_NAMESPACE_SIZE": "jsrun",
 }
-PRECISIONS = {"32": "32-true", "64": "64-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
-
-
-class Mixed(MixedPrecision):
-    """Mixed precision inside the networks alone.
-
-    Fabric's own would hand the images over in half precision, where views quantise colours and miscount pixels.
-    """
-
-    def convert_input(self, data):
-        return data
 
 
 def world_size() -> int:

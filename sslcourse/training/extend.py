@@ -12,7 +12,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sslcourse.errors import UserError
-from sslcourse.runs import refuse_differences
+from sslcourse.training.run import refuse_differences
 
 
 def stretch(recipe: dict, epochs: int | None = None) -> dict:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sslcourse.nets.precision import full_precision
+from sslcourse.methods.parts.precision import full_precision
 
 
 @full_precision

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
-from sslcourse.plots.drawings import INK, _arrow, _box, _sheet
+from sslcourse.plots.chapters.drawings import INK, _arrow, _box, _sheet
 from sslcourse.plots.figure import BLUE, GREY, ORANGE, VERMILLION, canvas, styled, with_alt
 from sslcourse.plots.images import pixels
 from sslcourse.views import resized_crop

@@ -10,8 +10,8 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 from sslcourse.errors import UserError
-from sslcourse.lesson import results_dir
 from sslcourse.studies.printed import LINES, NAMES, PROTOCOLS, TABLES, Table, Value
+from sslcourse.studies.records import results_dir
 
 COMMAND = "sslcourse report --markdown > RESULTS.md"
 HEAD = f"""# Results

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sslcourse.nets.world import gather
+from sslcourse.methods.parts.gathered import gather
 
 
 class MemoryBank(nn.Module):

@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Rectangle
 from torch import Tensor
 
-from sslcourse.plots.crops import _picture
-from sslcourse.plots.drawings import INK, _arrow, _box, _sheet
+from sslcourse.plots.chapters.crops import _picture
+from sslcourse.plots.chapters.drawings import INK, _arrow, _box, _sheet
 from sslcourse.plots.figure import (
     BLUE,
     GREEN,

@@ -10,9 +10,9 @@ from torch.nn import functional as F
 
 from sslcourse.data.images import Data
 from sslcourse.methods.method import Method, Paper
+from sslcourse.methods.parts.bank import MemoryBank
+from sslcourse.methods.parts.gathered import global_sum, world_size
 from sslcourse.nets import Encoder
-from sslcourse.nets.bank import MemoryBank
-from sslcourse.nets.world import global_sum, world_size
 from sslcourse.views import moco_v1_view
 
 

@@ -1,0 +1,78 @@
+"""Pages of the course: a lesson and the table of claims as HTML."""
+
+from __future__ import annotations
+
+import copy
+import re
+from dataclasses import dataclass, field
+from html import escape
+
+from nbformat import NotebookNode
+
+from sslcourse.plots import table
+
+
+@dataclass
+class Result:
+    """How one lesson went."""
+
+    name: str
+    title: str
+    seconds: float
+    error: str = ""
+    claims: list[dict] = field(default_factory=list)
+
+
+def title_of(notebook: NotebookNode, otherwise: str) -> str:
+    """The notebook's first heading."""
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown" and (found := re.search(r"^#\s+(.+)$", cell.source, re.M)):
+            return found.group(1).strip()
+    return otherwise
+
+
+def to_html(notebook: NotebookNode, title: str) -> str:
+    """One page: alt text from the outputs' metadata, and links between lessons made links between pages."""
+    from nbconvert import HTMLExporter
+
+    notebook = copy.deepcopy(notebook)
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            alt = output.get("metadata", {}).get("image/png", {}).get("alt")
+            if alt:  # nbconvert's own template forgets it
+                picture = output.data.pop("image/png").replace("\n", "")
+                output.data["text/html"] = f'<img alt="{escape(alt)}" src="data:image/png;base64,{picture}">'
+    page, _ = HTMLExporter().from_notebook_node(notebook, {"metadata": {"name": title}})
+    return re.sub(r'href="(?:\./)?(\d\d)_[\w-]+\.ipynb(#[^"]*)?"', r'href="\1.html\2"', page)
+
+
+def claims_table(results: list[Result]):
+    """Every claim judged: lesson, text, numbers, verdict."""
+    rows = [
+        {"lesson": r.name[:2], "claim": c["text"], "numbers": c["numbers"], "verdict": c["status"]}
+        for r in results
+        for c in r.claims
+    ]
+    return table(rows, ["lesson", "claim", "numbers", "verdict"])
+
+
+def index_html(results: list[Result], profile: str) -> str:
+    """The page that lists the lessons and every claim."""
+    items = []
+    for r in results:
+        held = sum(claim["status"] == "holds" for claim in r.claims)
+        state = "failed" if r.error else f"{held} of {len(r.claims)} claims hold"
+        link = f'<a href="{r.name[:2]}.html">{escape(r.title)}</a>'
+        items.append(f"<li>{r.name[:2]} {link} <small>{r.seconds:.0f} s, {state}</small></li>")
+    style = (
+        "body{font:16px/1.5 sans-serif;max-width:62em;margin:2em auto;padding:0 1em}"
+        "table{border-collapse:collapse}"
+        "td,th{padding:.3em .7em;border-bottom:1px solid #ddd;vertical-align:top}"
+    )
+    claims = claims_table(results)._repr_html_()
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>sslcourse</title>'
+        f"<style>{style}</style></head><body><h1>sslcourse</h1><p>Profile {profile}.</p>"
+        f"<ul>{''.join(items)}</ul>"
+        f"<h2>Claims</h2>{claims}</body></html>\n"
+    )
