@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ from sslcourse.cli import arguments as parsing
 from sslcourse.errors import Diverged, UserError
 from sslcourse.methods import METHODS
 from tests.conftest import planted
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +73,7 @@ def test_methods_are_listed_with_paper_and_chapter(capsys):
     rows = stdout_json(capsys)
     assert [row["name"] for row in rows] == list(METHODS)
     assert all({"name", "chapter", "paper", "arxiv"} <= row.keys() for row in rows)
+    assert all((ROOT / row["file"]).stem == row["name"] for row in rows)
     cli.main(["methods"])
     assert "2002.05709" in capsys.readouterr().out
 

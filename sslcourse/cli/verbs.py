@@ -11,7 +11,11 @@ from sslcourse.text import table
 
 
 def methods(a) -> tuple[list, str]:
+    import inspect
+
     from sslcourse.methods import METHODS
+
+    package = Path(__file__).parents[2]
 
     rows = [
         {
@@ -20,10 +24,11 @@ def methods(a) -> tuple[list, str]:
             "paper": str(m.paper),
             "title": m.paper.title,
             "arxiv": m.paper.arxiv,
+            "file": Path(inspect.getfile(m)).relative_to(package).as_posix(),
         }
         for name, m in METHODS.items()
     ]
-    return rows, table(rows, ["name", "chapter", "paper", "arxiv"])
+    return rows, table(rows, ["name", "chapter", "paper", "arxiv", "file"])
 
 
 def data(a) -> tuple[list, str]:

@@ -39,6 +39,8 @@ def test_says_where_it_comes_from(name):
     method = METHODS[name]
     assert method.name == name and method.paper.year > 1990 and method.chapter
     assert method.__doc__ and "kept" in method.__doc__
+    *_, folder, file = method.__module__.split(".")
+    assert file == name and folder == {"control": "methods"}.get(method.chapter, method.chapter)
 
 
 @pytest.mark.parametrize("name", METHODS)
