@@ -13,7 +13,8 @@ def test_the_example_is_a_method_that_trains():
     (code,) = re.findall(r"```python\n(.*?)```", TEXT, re.S)
     known: dict = {}
     exec(code.replace('sc.load("digits", limit=256)', 'sc.load("digits", limit=96, device="cpu")'), known)
-    assert isinstance(known["run"].method, sc.Method) and known["run"].history[-1]["loss"] < 0.2
+    first, *_, last = (line["loss"] for line in known["run"].history)
+    assert isinstance(known["run"].method, sc.Method) and last < first / 2
 
 
 def test_the_map_names_every_room():

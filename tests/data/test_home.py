@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from sslcourse import cli, doctor
+from sslcourse.cli import verbs
 from sslcourse.data.catalog import load
 from sslcourse.data.images import cache_dir
 from sslcourse.errors import UserError
@@ -40,7 +41,7 @@ def test_an_empty_name_names_nothing(monkeypatch, tmp_path):
     assert cache_dir() == tmp_path / ".cache" / "sslcourse"
 
 
-@pytest.mark.parametrize("act", [cache_dir, lambda: load("toybox", limit=2), lambda: cli.data(None)])
+@pytest.mark.parametrize("act", [cache_dir, lambda: load("toybox", limit=2), lambda: verbs.data(None)])
 def test_without_any_one_line_names_the_variable(homeless, act):
     with pytest.raises(UserError, match="SSLCOURSE_CACHE"):
         act()
