@@ -12,6 +12,9 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
+
+from sslcourse.moved import Moved
 
 # Threads that wait for one another soon sleep. By default they spin for milliseconds, which gains little on an idle
 # machine and, as soon as another program wants a core, makes training several times slower. A thousand turns, some
@@ -20,6 +23,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 __version__ = "0.1.0"
+
+sys.meta_path.append(Moved())
 
 _NAMES = {
     "load": "sslcourse.data",

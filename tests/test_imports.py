@@ -16,7 +16,14 @@ ROOMS = [
     "studies",
 ]  # each from those before it
 PEOPLE = {"lesson", "plots", "widgets", "cli", "doctor", "__main__"}  # what people see: from all of these
-GROUND = {"errors", "memory", "progress", "sources", "text"}  # below everything: from one another only
+GROUND = {
+    "errors",
+    "memory",
+    "moved",
+    "progress",
+    "sources",
+    "text",
+}  # below everything: from one another only
 
 
 @cache

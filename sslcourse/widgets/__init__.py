@@ -3,11 +3,12 @@
 from sslcourse.widgets.colour import coloured, play_pointer, play_temperature, pointed, pointing
 from sslcourse.widgets.controls import controls, play
 from sslcourse.widgets.lens import lens_view, play_lens
-from sslcourse.widgets.patches import patch_puzzle, place_belief, play_patches
+from sslcourse.widgets.patches import PLACES, patch_puzzle, place_belief, play_patches
 from sslcourse.widgets.rotation import play_rotation, rotation_belief, turn_belief
 from sslcourse.widgets.toybox import toybox_explorer, toybox_image, turn_hue
 
 __all__ = [
+    "PLACES",
     "coloured",
     "controls",
     "lens_view",

@@ -503,7 +503,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_bytes(tmp_path):
     kills = os.environ.get("SSLCOURSE_KILLS", "4")
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(KILLED), kills], cwd=tmp_path,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])},
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]

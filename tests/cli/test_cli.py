@@ -16,7 +16,7 @@ from sslcourse.errors import Diverged, UserError
 from sslcourse.methods import METHODS
 from tests.conftest import planted
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
