@@ -48,13 +48,15 @@ def simclr_view(
     flip: bool = True,
     colour: bool = True,
     grey: float = 0.2,
+    hue: float | None = None,
 ) -> Compose:
     """SimCLR (Chen et al. 2020, 2002.05709). CIFAR: strength 0.5 without blur; ImageNet: 1 with blur.
 
-    `colour=False` leaves out jitter and grey: the ablation whose crops are told apart by their colours.
+    `colour=False` leaves out jitter and grey: the ablation whose crops are told apart by their colours. `hue` None is
+    the paper's, a fifth of the strength.
     """
     s = strength
-    jitter = ColourJitter(0.8 * s, 0.8 * s, 0.8 * s, 0.2 * s, p=0.8)
+    jitter = ColourJitter(0.8 * s, 0.8 * s, 0.8 * s, 0.2 * s if hue is None else hue, p=0.8)
     return _recipe(
         size,
         (min_scale, 1.0),
@@ -97,17 +99,21 @@ def moco_v1_view(size: int | None = 32, min_scale: float = 0.2) -> Compose:
     return Compose([crop, Greyscale(0.2), ColourJitter(0.4, 0.4, 0.4, 0.4, p=1.0)])
 
 
-def moco_v2_view(size: int | None = 32, min_scale: float = 0.2, blur: bool | None = None) -> Compose:
+def moco_v2_view(
+    size: int | None = 32, min_scale: float = 0.2, blur: bool | None = None, hue: float = 0.1
+) -> Compose:
     """MoCo v2 (Chen et al. 2020, 2003.04297); the authors' CIFAR demo has min_scale 0.08."""
-    jitter = ColourJitter(0.4, 0.4, 0.4, 0.1, p=0.8)
+    jitter = ColourJitter(0.4, 0.4, 0.4, hue, p=0.8)
     return _recipe(size, (min_scale, 1.0), True, jitter, 0.2, _blur(0.5, size, blur))
 
 
-def byol_views(size: int | None = 32, scale=(0.08, 1.0), blur: bool | None = None) -> tuple[Compose, Compose]:
+def byol_views(
+    size: int | None = 32, scale=(0.08, 1.0), blur: bool | None = None, hue: float = 0.1
+) -> tuple[Compose, Compose]:
     """The two different views of BYOL (Grill et al. 2020, 2006.07733) and Barlow Twins."""
     return (
-        _recipe(size, scale, True, _soft_jitter(), 0.2, _blur(1.0, size, blur)),
-        _recipe(size, scale, True, _soft_jitter(), 0.2, _blur(0.1, size, blur), solarise=0.2),
+        _recipe(size, scale, True, _soft_jitter(hue), 0.2, _blur(1.0, size, blur)),
+        _recipe(size, scale, True, _soft_jitter(hue), 0.2, _blur(0.1, size, blur), solarise=0.2),
     )
 
 
@@ -118,17 +124,18 @@ def dino_views(
     global_scale=(0.4, 1.0),
     local_scale=(0.05, 0.4),
     blur: bool | None = None,
+    hue: float = 0.1,
 ) -> MultiCrop:
     """DINO (Caron et al. 2021, 2104.14294): BYOL's two views and `n_local` small ones (ImageNet: 224, 96 px).
 
     iBOT and AttMask: global_scale (0.25, 1), local_scale (0.05, 0.25), 10 locals.
     """
-    local = _recipe(local_size, local_scale, True, _soft_jitter(), 0.2, _blur(0.5, size, blur))
-    return MultiCrop(byol_views(size, global_scale, blur), local, n_local=n_local)
+    local = _recipe(local_size, local_scale, True, _soft_jitter(hue), 0.2, _blur(0.5, size, blur))
+    return MultiCrop(byol_views(size, global_scale, blur, hue), local, n_local=n_local)
 
 
-def _soft_jitter() -> ColourJitter:
-    return ColourJitter(0.4, 0.4, 0.2, 0.1, p=0.8)
+def _soft_jitter(hue: float) -> ColourJitter:
+    return ColourJitter(0.4, 0.4, 0.2, hue, p=0.8)
 
 
 def _blur(p: float, size: int | None, blur: bool | None) -> float:

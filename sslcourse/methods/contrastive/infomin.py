@@ -52,18 +52,19 @@ class InfoMin(MoCo):
         dim: int = 128,
         temperature: float = 0.15,
         momentum: float = 0.999,
+        hue: float = 0.2,
         min_scale: float = 0.2,
         blur: bool | None = None,
         rows: int = 0,
         shuffle: bool = True,
     ):
         super().__init__(
-            encoder, length=length, dim=dim, temperature=temperature, momentum=momentum, min_scale=min_scale, blur=blur,
-            rows=rows, shuffle=shuffle,
+            encoder, length=length, dim=dim, temperature=temperature, momentum=momentum, hue=hue, min_scale=min_scale,
+            blur=blur, rows=rows, shuffle=shuffle,
         )  # fmt: skip
         self.beta, self.operations, self.magnitude = beta, operations, magnitude
         self.view = Compose([
-            RandomResizedCrop(None, (min_scale, 1.0), flip=0.5), ColourJitter(0.8, 0.8, 0.8, 0.2, p=0.8),
+            RandomResizedCrop(None, (min_scale, 1.0), flip=0.5), ColourJitter(0.8, 0.8, 0.8, hue, p=0.8),
             *([GaussianBlur(0.5)] if blurs(encoder, blur) else []),
             *([RandAugment(operations, magnitude, "infomin")] if operations else []), Greyscale(0.2),
         ])  # fmt: skip

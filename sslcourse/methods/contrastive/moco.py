@@ -30,11 +30,11 @@ def blurs(encoder: Encoder, blur: bool | None) -> bool:
     return encoder.spec.get("size", 32) > 32 if blur is None else blur
 
 
-def crops(kind: str, min_scale: float, blur: bool) -> Compose:
-    """The views of "v1", which never blurs, or "v2", at the images' own size."""
+def crops(kind: str, min_scale: float, blur: bool, hue: float) -> Compose:
+    """The views of "v1", which never blurs and has a hue of its own, or "v2", at the images' own size."""
     if kind not in ("v1", "v2"):
         raise UserError(f"views {kind!r} of MoCo: choose v1 or v2")
-    return moco_v1_view(None, min_scale) if kind == "v1" else moco_v2_view(None, min_scale, blur)
+    return moco_v1_view(None, min_scale) if kind == "v1" else moco_v2_view(None, min_scale, blur, hue)
 
 
 class MoCo(Method):
@@ -44,7 +44,7 @@ class MoCo(Method):
     another view by a copy of both that follows slowly, psi <- m psi + (1 - m) theta, equation (2). The queue holds
     the latest K keys, without gradient. Defaults are those of v2 (2003.04297); v1 is `head="linear", views="v1",
     temperature=0.07`. `symmetric`: both views are query and key, the two losses are added and both keys enter (the
-    authors' CIFAR demo). m = 0: keys by the current encoder. `rows`: batch norm over so many images at a time, as if
+    authors' CIFAR demo). `hue`: of v2's views; v1's is .4. m = 0: keys by the current encoder. `rows`: batch norm over so many images at a time, as if
     each group were on a device of its own (0: the whole batch); `shuffle` then deals the keys' images to other groups
     than the queries', so that the statistics of a group cannot give its keys away. With several processes, whose norm
     is over the global batch, `rows` is refused. Logged: `age`, the mean number of steps since the queue's keys were
@@ -77,6 +77,7 @@ class MoCo(Method):
         momentum: float = 0.999,
         head: str = "mlp",
         views: str = "v2",
+        hue: float = 0.1,
         min_scale: float = 0.2,
         blur: bool | None = None,
         rows: int = 0,
@@ -85,9 +86,9 @@ class MoCo(Method):
     ):
         super().__init__(encoder)
         self.length, self.dim, self.temperature, self.momentum = length, dim, temperature, momentum
-        self.head, self.views, self.min_scale, self.blur = head, views, min_scale, blur
+        self.head, self.views, self.hue, self.min_scale, self.blur = head, views, hue, min_scale, blur
         self.rows, self.shuffle, self.symmetric = rows, shuffle, symmetric
-        self.view = crops(views, min_scale, blurs(encoder, blur))
+        self.view = crops(views, min_scale, blurs(encoder, blur), hue)
         self.projector = projection(head, encoder.dim, dim)
         self.key_encoder, self.key_projector = momentum_copy(encoder), momentum_copy(self.projector)
         self.queue = Queue(length, dim)

@@ -88,13 +88,15 @@ class MoCoV3(Method):
         layers: int | None = None,
         predictor_norm: bool | None = None,
         frozen_patches: bool = True,
+        hue: float = 0.1,
         min_scale: float | None = None,
         blur: bool | None = None,
     ):
         super().__init__(encoder)
         self.predictor_norm = predictor_norm
         self.temperature, self.momentum, self.dim, self.hidden = temperature, momentum, dim, hidden
-        self.layers, self.frozen_patches, self.min_scale, self.blur = layers, frozen_patches, min_scale, blur
+        self.layers, self.frozen_patches, self.hue = layers, frozen_patches, hue
+        self.min_scale, self.blur = min_scale, blur
         embed = patch_embedding(encoder)
         usual = CONVOLUTIONAL if embed is None else TRANSFORMER
         given = {
@@ -103,7 +105,7 @@ class MoCoV3(Method):
             if name in usual
         }
         self.tau = given["temperature"]
-        self.view, self.other_view = byol_views(None, (given["min_scale"], 1.0), blurs(encoder, blur))
+        self.view, self.other_view = byol_views(None, (given["min_scale"], 1.0), blurs(encoder, blur), hue)
         if frozen_patches and embed is not None:
             rows = embed.weight.flatten(1)  # (D, 3, p, p) -> (D, 3 * p * p), the same memory
             nn.init.xavier_uniform_(rows)

@@ -81,14 +81,15 @@ class PCL(MoCo):
         dim: int = 128,
         temperature: float = 0.2,
         momentum: float = 0.999,
+        hue: float = 0.1,
         min_scale: float = 0.2,
         blur: bool | None = None,
         rows: int = 0,
         shuffle: bool = True,
     ):
         super().__init__(
-            encoder, length=length, dim=dim, temperature=temperature, momentum=momentum, min_scale=min_scale, blur=blur,
-            rows=rows, shuffle=shuffle,
+            encoder, length=length, dim=dim, temperature=temperature, momentum=momentum, hue=hue, min_scale=min_scale,
+            blur=blur, rows=rows, shuffle=shuffle,
         )  # fmt: skip
         self.images, self.clusters, self.negatives = images, list(clusters), negatives
         self.alpha, self.warmup, self.iterations = alpha, warmup, iterations

@@ -50,7 +50,7 @@ class SimCLR(Method):
 
     z = g(h), h = f(x): the loss sees z, everything afterwards uses h. `kept`: f, the online encoder.
     Views are those of the paper's CIFAR-10 experiments (no blur); `strength=0, grey=0` takes colour
-    distortion away. `one_branch`, names of DISTORTIONS, is the paper's Figure 5: these, in this order, are all
+    distortion away; `hue` None is a fifth of the strength. `one_branch`, names of DISTORTIONS, is the paper's Figure 5: these, in this order, are all
     that is done to the second view, and the first is the image as it is. `hidden` 0 means as wide as h; `block`
     is that of `nt_xent`.
 
@@ -76,6 +76,7 @@ class SimCLR(Method):
         layers: int = 2,
         strength: float = 0.5,
         grey: float = 0.2,
+        hue: float | None = None,
         min_scale: float = 0.08,
         blur: bool = False,
         one_branch: list[str] | None = None,
@@ -83,9 +84,12 @@ class SimCLR(Method):
     ):
         super().__init__(encoder)
         self.temperature, self.dim, self.hidden, self.layers = temperature, dim, hidden, layers
-        self.strength, self.grey, self.min_scale, self.blur = strength, grey, min_scale, blur
+        self.strength, self.grey, self.hue = strength, grey, hue
+        self.min_scale, self.blur = min_scale, blur
         self.one_branch, self.block = one_branch, block
-        self.view = simclr_view(None, strength, blur, min_scale, colour=strength > 0 or grey > 0, grey=grey)
+        self.view = simclr_view(
+            None, strength, blur, min_scale, colour=strength > 0 or grey > 0, grey=grey, hue=hue
+        )
         if one_branch is not None:
             self.view = distorted_view(one_branch, min_scale)
         self.projector = projection_head(encoder.dim, hidden or encoder.dim, dim, layers)
