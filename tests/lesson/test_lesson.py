@@ -184,6 +184,18 @@ def test_answers_are_right_or_wrong_with_a_reason(capsys, monkeypatch):
         lesson.check(3, lambda x: "it is too large")
 
 
+def test_a_lesson_goes_on_with_the_package_unless_the_answer_is_right(capsys):
+    def own(x):
+        return x + 1
+
+    def right(f):
+        return f(1) == 2
+
+    assert lesson.check(own, right, otherwise=abs) is own
+    assert lesson.check(stub, right, otherwise=abs) is abs and lesson.check(abs, right, otherwise=own) is own
+    assert lesson.check(own, right) is None
+
+
 def test_a_function_that_returns_its_argument_counts_as_attempted(capsys):
     lesson.check(lambda x: x, lambda f: f(1) == 1)
     lesson.check(lambda x: 3, lambda f: f(1) == 3)
