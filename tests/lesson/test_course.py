@@ -9,7 +9,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from sslcourse.errors import UserError
-from sslcourse.lesson import course
+from sslcourse.lesson import course, notebooks
 
 CLAIM = """
 import os, json
@@ -68,6 +68,8 @@ def test_only_good_lessons_are_written_back_executed_and_clean(ran):
         good.cells[1].outputs[0].text == f"laptop {folder}\n"
         and good.cells[2].outputs[0].data["text/plain"] == "2"
     )
+    took = good.metadata.pop("sslcourse")
+    assert set(took) == {"seconds", "training", "profile", "device"} and took["profile"] == "laptop"
     assert dict(good.metadata) == {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},
@@ -109,29 +111,74 @@ def test_alt_text_reaches_the_page():
 
 def test_the_bootstrap_is_refreshed_and_nothing_else():
     old = (
-        course.BOOTSTRAP.replace(course.SOURCE, "git+https://old")
+        notebooks.BOOTSTRAP.replace(notebooks.SOURCE, "git+https://old")
         + "\nimport sslcourse as sc\n\nsc.lesson.setup()"
     )
     notebook = new_notebook(cells=[new_code_cell(old), new_code_cell("y = 1")])
-    course.refresh_bootstrap(notebook)
-    assert notebook.cells[0].source == course.BOOTSTRAP + "\nimport sslcourse as sc\n\nsc.lesson.setup()"
-    assert notebook.cells[1].source == "y = 1" and len(course.BOOTSTRAP.splitlines()) <= 14
-    compile(course.BOOTSTRAP, "bootstrap", "exec")
+    notebooks.refresh_bootstrap(notebook)
+    assert notebook.cells[0].source == notebooks.BOOTSTRAP + "\nimport sslcourse as sc\n\nsc.lesson.setup()"
+    assert notebook.cells[1].source == "y = 1" and len(notebooks.BOOTSTRAP.splitlines()) <= 14
+    compile(notebooks.BOOTSTRAP, "bootstrap", "exec")
 
 
 def test_lessons_are_found_by_number_or_name(tmp_path):
     with pytest.raises(UserError, match="no lessons"):
-        course.find_lessons(None, tmp_path)
+        notebooks.find_lessons(None, tmp_path)
     for name in ("02_b", "10_c", "01_a", "notes"):
         (tmp_path / f"{name}.ipynb").touch()
 
     def names(wanted):
-        return [path.stem for path in course.find_lessons(wanted, tmp_path)]
+        return [path.stem for path in notebooks.find_lessons(wanted, tmp_path)]
 
     assert names(None) == ["01_a", "02_b", "10_c"] and names(["10", "1"]) == ["01_a", "10_c"]
     assert names(["02_b.ipynb", "02"]) == ["02_b"]
     with pytest.raises(UserError, match=r"'07'.*01_a, 02_b, 10_c"):
         names(["07"])
+
+
+def test_notebooks_of_more_go_by_name_and_come_after_the_lessons(tmp_path):
+    (tmp_path / "more").mkdir()
+    for name in ("06_simclr", "02_b", "more/06_semisupervised", "more/02_rows"):
+        (tmp_path / f"{name}.ipynb").touch()
+
+    def names(*arguments):
+        found = notebooks.find_lessons(*arguments)
+        return [path.relative_to(tmp_path).with_suffix("").as_posix() for path in found]
+
+    assert names(None, tmp_path) == ["02_b", "06_simclr"]
+    assert names(None, tmp_path, True) == ["02_b", "06_simclr", "more/02_rows", "more/06_semisupervised"]
+    assert names(["06_semisupervised", "06"], tmp_path) == ["06_simclr", "more/06_semisupervised"]
+    assert names(["more/06_semisupervised.ipynb"], tmp_path) == ["more/06_semisupervised"]
+    assert names(["more"], tmp_path) == ["more/02_rows", "more/06_semisupervised"]
+    assert names(["02"], tmp_path, True) == ["02_b", "more/02_rows", "more/06_semisupervised"]
+    with pytest.raises(UserError, match=r"'07_x'.*06_simclr, 02_rows, 06_semi"):
+        names(["07_x"], tmp_path)
+    with pytest.raises(UserError, match=r"no notebooks in .*more"):
+        names(["more"], tmp_path / "more")
+
+
+def test_notebooks_of_more_run_in_their_folder_and_have_pages_that_link_both_ways(tmp_path, capsys):
+    (tmp_path / "more").mkdir()
+    write(tmp_path, "06_simclr.ipynb", "1")
+    write(tmp_path, "more/06_rows.ipynb", CLAIM.strip())
+    assert course.run_course(["06_rows"], "laptop", tmp_path / "build", folder=tmp_path, write_back=True) == 0
+    done = nbformat.read(tmp_path / "more/06_rows.ipynb", as_version=4)
+    assert done.cells[1].outputs[0].text == f"laptop {tmp_path / 'more'}\n"
+    pages = tmp_path / "build/course"
+    assert (pages / "more/06_rows.html").is_file()
+    assert 'href="more/06_rows.html"' in (pages / "index.html").read_text()
+    assert "more/06_rows  up > down" in capsys.readouterr().out
+
+    def links(text, more):
+        page = course.to_html(new_notebook(cells=[new_markdown_cell(text)]), "x", more)
+        return [part.split('"')[0] for part in page.split('href="')[1:] if part.split('"')[0].count(".html")]
+
+    text = (
+        "[a](06_simclr.ipynb#b) [c](./07_moco.ipynb) [d](more/06_rows.ipynb#e) [f](https://x.org/06_y.ipynb)"
+    )
+    assert links(text, False) == ["06.html#b", "07.html", "more/06_rows.html#e"]
+    text = "[a](../06_simclr.ipynb#b) [c](./07_keys.ipynb) [d](06_rows.ipynb)"
+    assert links(text, True) == ["../06.html#b", "07_keys.html", "06_rows.html"]
 
 
 def test_smoke_is_never_written_back(tmp_path):
