@@ -1,6 +1,6 @@
 """What a lesson calls: setup, show, claim, check, and the records of long experiments."""
 
-from sslcourse.lesson.claims import ClaimError, Verdict, build_dir, claim, judge, lesson_name
+from sslcourse.lesson.claims import ClaimError, Verdict, build_dir, claim, explored, judge, lesson_name
 from sslcourse.lesson.exercises import CheckError, check
 from sslcourse.lesson.session import Setup, setup
 from sslcourse.lesson.showing import show
@@ -17,6 +17,7 @@ __all__ = [
     "claim",
     "commit",
     "device_name",
+    "explored",
     "judge",
     "lesson_name",
     "record",

@@ -27,12 +27,13 @@ def _attempted(answer) -> bool:
     return any(s.opname not in empty or s.argval not in (None, Ellipsis, 0) for s in steps)
 
 
-def check(answer, test: Callable[[object], object], name: str = "exercise") -> None:
+def check(answer, test: Callable[[object], object], name: str = "exercise", *, otherwise=None):
     """Mark an exercise: *not attempted*, *right*, or *wrong, because ...*
 
     answer: None or `...` while not attempted. A function that is still `...`, or raises NotImplementedError,
     is not attempted either. test(answer) returns True (or nothing) if right, a reason if wrong, or asserts.
     With SSLCOURSE_STRICT=1 anything but *right* raises CheckError.
+    otherwise: what the lesson goes on with if the answer is not right; the better of the two is returned.
     """
     said = "not attempted"
     if _attempted(answer):
@@ -54,3 +55,5 @@ def check(answer, test: Callable[[object], object], name: str = "exercise") -> N
     _emit(f'<div style="{box}"><b>{escape(name)}</b>: {escape(said)}</div>', f"{name}: {said}")
     if said != "right" and os.environ.get("SSLCOURSE_STRICT") == "1":
         raise CheckError(f"{name}: {said}")
+    if otherwise is not None:
+        return answer if said == "right" else otherwise

@@ -30,19 +30,24 @@ SHORTCUTS = (
 )
 # Folder of a run -> how this process first came by it: "trained", "resumed" or "cached"
 used: dict[Path, str] = {}
+# "METHOD on DATA, PROFILE" -> the recipe that `trained` began with
+quoted: dict[str, dict] = {}
 # name -> module with `study(seed)`, or module:argument with `study(seed, argument)`
 STUDIES = {
     "foundation": "sslcourse.studies.foundation",
     "labels": "sslcourse.studies.labels",
     "motivation": "sslcourse.studies.motivation",
     "rotations": "sslcourse.studies.rotations",
+    "rotations_photographs": "sslcourse.studies.rotations:photographs",
     "motion": "sslcourse.studies.motion",
     "structure": "sslcourse.studies.structure",
     "colour": "sslcourse.studies.colour",
     "cifar": "sslcourse.studies.cifar",
     "cifar_gpu": "sslcourse.studies.cifar_gpu",
     "augmentations": "sslcourse.studies.augmentations",
+    "augmentations_photographs": "sslcourse.studies.augmentations:photographs",
     "simclr": "sslcourse.studies.simclr",
+    "simclr_photographs": "sslcourse.studies.simclr:photographs",
     "normaliser": "sslcourse.studies.normaliser",
     "instances": "sslcourse.studies.instances",
     "semisupervised": "sslcourse.studies.semisupervised",
@@ -72,6 +77,7 @@ def trained(
     of its module tell such runs apart.
     """
     recipe = recipes.recipe(method, data.name, profile)
+    quoted[quotation(method, data.name, profile)] = plain(recipe)
     recipe = replace(
         recipe,
         arguments={**recipe.arguments, **arguments},
@@ -81,7 +87,7 @@ def trained(
     )
     made_by = ["sslcourse.training.pretraining", *([METHODS[method].__module__] if method in METHODS else [])]
     made_by += [on_epoch.__module__] if on_epoch else []
-    told = [method, seed, asdict(replace(recipe, measured="")), len(data.train), digest(behind(*made_by))]
+    told = [method, seed, plain(recipe), len(data.train), digest(behind(*made_by))]
     told += [on_epoch.__name__] if on_epoch else []
     told += [precision] if precision != "32" else []
     told = json.dumps(told, sort_keys=True).encode()
@@ -91,6 +97,30 @@ def trained(
     return training.pretrain(
         method, data, recipe=recipe, out=out, seed=seed, precision=precision, on_epoch=on_epoch
     )
+
+
+def quotation(method: str, data: str, profile: str) -> str:
+    """What a record calls a recipe: toys share one, and so do all other images."""
+    return f"{method} on {'toys' if data.startswith('toybox') else 'photographs'}, {profile}"
+
+
+def plain(recipe: recipes.Recipe) -> dict:
+    """All of a recipe that shapes a run."""
+    found = asdict(recipe)
+    del found["measured"]
+    return found
+
+
+def outdated(record: dict) -> list[str]:
+    """The recipes that a record quotes and that have changed since, as `quotation` has them."""
+    found = []
+    for name, recipe in record.get("recipes", {}).items():
+        method, _, rest = name.partition(" on ")
+        kind, _, profile = rest.partition(", ")
+        now = plain(recipes.recipe(method, "toybox" if kind == "toys" else "cifar10", profile))
+        if json.loads(json.dumps(now)) != recipe:
+            found.append(name)
+    return found
 
 
 def held(folder: Path, epochs: int) -> str:
@@ -112,7 +142,7 @@ def record(name: str, seeds: Sequence[int] = (0, 1, 2)) -> list[dict]:
     study = importlib.import_module(module).study
     more = (argument,) if argument else ()
     start, rows = time.perf_counter(), []
-    used.clear()
+    used.clear(), quoted.clear()
     for seed in seeds:
         for row in study(seed, *more):
             rows.append({**row, "seed": seed})
@@ -126,7 +156,7 @@ def record(name: str, seeds: Sequence[int] = (0, 1, 2)) -> list[dict]:
             )
     command = f"sslcourse record {name} --seeds {' '.join(str(s) for s in seeds)}"
     runs = dict.fromkeys(("trained", "resumed", "cached"), 0) | Counter(used.values())
-    save_record(name, rows, command, time.perf_counter() - start, list(seeds), runs=runs)
+    save_record(name, rows, command, time.perf_counter() - start, list(seeds), runs=runs, recipes=quoted)
     return rows
 
 

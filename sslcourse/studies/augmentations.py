@@ -5,15 +5,16 @@ Every run is kept, so that a stopped record goes on with the next cell.
 
 from __future__ import annotations
 
-from sslcourse import evaluate, load, nets
+from sslcourse import evaluate, nets
 from sslcourse.studies import trained
+from sslcourse.studies.cifar import images
 from sslcourse.views import DISTORTIONS
 
 EPOCHS = 3
 
 
-def study(seed: int):
-    data = load("toybox")
+def study(seed: int, kind: str = "toys"):
+    data = images(kind)
     fresh = nets.random_like(nets.encoder("small"), seed)
     base = evaluate.linear(fresh, data, seed=seed, beside_random=False).value
     for first in DISTORTIONS:

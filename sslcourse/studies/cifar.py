@@ -1,4 +1,4 @@
-"""Real images: every method that takes single images, on the folder $SSLCOURSE_CIFAR (5,000 images of CIFAR-10)."""
+"""Real images: every method that takes single images, on 5,000 images of the folder $SSLCOURSE_CIFAR (CIFAR-10)."""
 
 from __future__ import annotations
 
@@ -11,19 +11,25 @@ from sslcourse.methods import METHODS
 from sslcourse.studies.table import VISITS, few, labelled, scores
 
 
-def cifar10() -> Data:
-    """The folder $SSLCOURSE_CIFAR."""
+def cifar10(limit: int | None = None) -> Data:
+    """The folder $SSLCOURSE_CIFAR, or the first so many images of it."""
     folder = os.environ.get("SSLCOURSE_CIFAR")
     if not folder:
         raise UserError(
             "set SSLCOURSE_CIFAR to a folder of CIFAR-10, PATH/{train,test}/CLASS/*, to record this study"
         )
-    return load(f"folder:{folder}")
+    data = load(f"folder:{folder}", limit=limit)
+    data.name = f"cifar10, {len(data.train):,} images"
+    return data
+
+
+def images(kind: str) -> Data:
+    """The images of a lesson's experiment: "toys" are Toybox, "photographs" 20,000 of CIFAR-10."""
+    return load("toybox") if kind == "toys" else cifar10(20_000)
 
 
 def study(seed: int):
-    data = cifar10()
-    data.name = "cifar10, 5,000 images"
+    data = cifar10(5_000)
     thousand = few(data)
     thousand.name = "cifar10, 1,000 images"
     for name, method in METHODS.items():

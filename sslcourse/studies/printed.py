@@ -84,9 +84,9 @@ LINES = (
          {"method": "scratch", "fraction": 1.0}),
     Line("a world that changed, 100 new labels: frozen RotNet", "motivation", {"method": "frozen rotnet", **CHANGED},
          "from scratch", {"method": "scratch", **CHANGED}),
-    Line("rotation named after 3 epochs, toybox", "rotations", _on("pretext", "rotnet, short", data="toybox"),
-         "toybox-above, chance 25", _on("pretext", "rotnet, short", data="toybox-above")),
-    Line("the same, toybox-sky", "rotations", _on("pretext", "rotnet, short", data="toybox-sky")),
+    Line("rotation named after 3 epochs, toybox", "rotations", _on("pretext", "rotnet, short", data="upright"),
+         "seen from above, chance 25", _on("pretext", "rotnet, short", data="above")),
+    Line("the same, under a bright sky", "rotations", _on("pretext", "rotnet, short", data="sky")),
     Line("tracking that emerges from colouring video, overlap J", "colour", _on("propagation", "video_color"),
          "copying the first frame", beside_key="curves.copy"),
     Line("place of a patch of noise, named through a lens", "shortcut_aberration",
@@ -101,7 +101,12 @@ PROTOCOLS = (
 )
 SCORE = (Value("value"),)
 FEW = "Methods with something of their own for every image learn from 1,000 images, 60 to 80 times each."
-FROZEN = {"turned": "test images turned", "pair": "lamp or mushroom", "unlike pair": "car or rocket"}
+TURNED = {"turned": "test images turned"}
+FROZEN = {**TURNED, "pair": "lamp or mushroom", "unlike pair": "car or rocket"}
+FROZEN_PHOTOGRAPHS = {**TURNED, "pair": "cat or dog", "unlike pair": "ship or frog"}
+WORLDS = {"pretext": "rotation named", "probe": "linear, that world", "probe on upright": "linear, upright"}
+AT_LENGTH = ("h", "z", "random", "without colour", "fine-tuned", "from scratch")
+PLACES = {"h": "h, before the projector", "z": "z, after it"}
 TABLES = (
     Table("The Toybox: is it hard in the right way?", "foundation", ("method", "data"),
           names={"simclr without colour": "SimCLR without colour distortion", "rotation": "rotation named"}),
@@ -116,8 +121,13 @@ TABLES = (
           where={"protocol": (*FROZEN, "frozen, 5% of labels", "finetune")},
           note="Linear probes; the last column is fine-tuned with 5% of the labels."),
     Table("RotNet: the same worlds for three epochs", "rotations", ("method", "data"),
-          where={"protocol": ("pretext", "probe", "probe on toybox")},
-          names={"pretext": "rotation named", "probe": "linear, that world", "probe on toybox": "linear, toybox"}),
+          where={"protocol": tuple(WORLDS)}, names=WORLDS),
+    Table("RotNet on photographs: layer by layer", "rotations_photographs", across=("protocol", "layer"),
+          where={"layer": ("stage1", "stage2", "stage3")}),
+    Table("RotNet on photographs: what turning does to a probe", "rotations_photographs", names=FROZEN_PHOTOGRAPHS,
+          where={"protocol": tuple(FROZEN_PHOTOGRAPHS)}),
+    Table("RotNet on photographs: the same worlds for two epochs", "rotations_photographs", ("method", "data"),
+          where={"protocol": tuple(WORLDS)}, names=WORLDS),
     Table("Chapter one: motion", "motion", where={"protocol": ("knn", "linear", "finetune", "finetune, best rate")},
           names={"finetune, best rate": "fine-tuned, best rate"}),
     Table("Chapter one: structure", "structure", where={"protocol": ("knn", "linear")}),
@@ -142,11 +152,17 @@ TABLES = (
           names={"plain": "NPID", "oracle": "NPID with an oracle"}),
     Table("Which views: SimCLR's Figure 5, linear probe", "augmentations", ("first",), told=(), across=("second",),
           note="A line's transform, then a column's, on one branch; three epochs."),
+    Table("The same on photographs", "augmentations_photographs", ("first",), told=(), across=("second",),
+          note="A line's transform, then a column's, on one branch; three epochs of 20,000 images of CIFAR-10."),
     Table("SimCLR", "simclr", ("batch", "epochs", "temperature", "width"), values=SCORE, by="what",
           where={"what": ("batch", "temperature", "width", "width, random")},
           kinds={"batch": "batch and epochs", "width, random": "width, at random initialisation"}),
-    Table("SimCLR: where it is probed", "simclr", ("what",), told=(), values=SCORE, where={"what": ("h", "z")},
-          names={"h": "h, before the projector", "z": "z, after it"}),
+    Table("SimCLR: colour, where it is probed, few labels", "simclr", ("what",), told=(), values=SCORE, names=PLACES,
+          where={"what": AT_LENGTH}),
+    Table("SimCLR on photographs: batch and epochs", "simclr_photographs", ("batch", "epochs"), told=(), values=SCORE,
+          where={"what": ("batch",)}),
+    Table("SimCLR on photographs: colour, where it is probed, few labels", "simclr_photographs", ("what",), told=(),
+          values=SCORE, names=PLACES, where={"what": AT_LENGTH}),
     Table("NPID: the normaliser of noise contrastive estimation", "normaliser", ("negatives",), values=SCORE),
     Table("MoCo", "moco", ("method", "batch", "momentum", "length", "version"), values=SCORE, by="what",
           where={"what": ("batch", "momentum", "length", "slow and long", "version")},

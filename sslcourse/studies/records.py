@@ -66,11 +66,12 @@ def save_record(
     device="auto",
     folder: Path | None = None,
     runs: dict[str, int] | None = None,
+    recipes: dict[str, dict] | None = None,
 ) -> Path:
     """Write `data/results/NAME.json`: results, and the command, commit, seed and device behind them.
 
     runs: how many were "trained" for it, how many "resumed" and how many "cached", that is found in the cache as this
-    code had trained them; their time is not in `seconds`.
+    code had trained them; their time is not in `seconds`. recipes: those that its runs began with, by name.
     """
     packages = ("sslcourse", "torch", "torchvision", "numpy")
     found = {
@@ -82,6 +83,7 @@ def save_record(
         "date": date.today().isoformat(),
         "seconds": round(float(seconds), 1),
         **({"runs": dict(runs)} if runs is not None else {}),
+        **({"recipes": dict(recipes)} if recipes is not None else {}),
         "versions": {"python": platform.python_version()} | {p: version(p) for p in packages},
         "results": results,
     }

@@ -10,12 +10,14 @@ from sslcourse import evaluate, load, nets
 from sslcourse.data.images import Data
 from sslcourse.evaluate.features import Layer
 from sslcourse.studies import trained
+from sslcourse.studies.cifar import images
 from sslcourse.studies.foundation import pretext_accuracy
 from sslcourse.views import rotate90
 
-PAIR = ("lamp", "mushroom")  # alike
-UNLIKE = ("car", "rocket")
-SHORT = 3  # epochs in the worlds that are compared
+PARTS = ("train", "val", "test")
+PAIRS = {"toys": ("lamp", "mushroom"), "photographs": ("cat", "dog")}  # alike
+UNLIKE = {"toys": ("car", "rocket"), "photographs": ("ship", "frog")}
+SHORT = {"toys": 3, "photographs": 2}  # epochs in the worlds that are compared
 
 
 def only(data: Data, names: tuple[str, ...]) -> Data:
@@ -55,8 +57,28 @@ def few_components(encoder, data: Data, layer: str, k: int = 32) -> float:
     return (guess == data.test.labels).float().mean().item()
 
 
-def study(seed: int):
-    data = load("toybox")
+def under_a_sky(data: Data) -> Data:
+    """The same images, their upper third lightened towards white, most at the edge: every part."""
+
+    def lighten(part):
+        H = part.images.shape[2]
+        sky = (1 - torch.arange(H, device=part.images.device) / (H / 3)).clamp(min=0)[:, None]  # (H, 1)
+        bright = part.images + (255 - part.images) * sky  # (N, 3, H, W)
+        return replace(part, images=bright.round().to(torch.uint8))
+
+    return replace(data, name=f"{data.name}, under a sky", **{n: lighten(getattr(data, n)) for n in PARTS})
+
+
+def worlds(data: Data, kind: str, seed: int) -> dict[str, Data]:
+    """Where the turn can be learned, cannot, or is given away, by name."""
+    found = {"upright": data, "turned": turned(data, seed, PARTS, least=0)}
+    if kind == "toys":
+        return found | {"above": load("toybox-above"), "sky": load("toybox-sky")}
+    return found | {"sky": under_a_sky(data)}
+
+
+def study(seed: int, kind: str = "toys"):
+    data = images(kind)
     torch.manual_seed(seed)
     rotnet, simclr = trained("rotnet", data, seed), trained("simclr", data, seed)
     epochs = rotnet.config["recipe"]["epochs"]
@@ -74,32 +96,44 @@ def study(seed: int):
     def row(method: str, what: str, value: float, **more) -> dict:
         return {"method": method, "protocol": what, "value": value, **more}
 
-    deeper = trained("rotnet", data, seed, encoder={"blocks": (1, 1, 1, 1)}).encoder
-    for layer in ("stage1", "stage2", "stage3", "stage4"):
-        yield row("rotnet, four stages", "linear", probe(deeper, data, layer=layer), layer=layer)
-        yield row("rotnet, four stages", "32 components", few_components(deeper, data, layer), layer=layer)
     for name, encoder in runs.items():
         for layer in ("stage1", "stage2", "stage3"):
             yield row(name, "linear", probe(encoder, data, layer=layer), layer=layer)
     for name in ("random", "rotnet", "simclr"):
         encoder = runs[name]
         yield row(name, "turned", probe(encoder, turned(data, seed)))
-        yield row(name, "pair", probe(encoder, only(data, PAIR)))
-        yield row(name, "unlike pair", probe(encoder, only(data, UNLIKE)))
-        few = evaluate.lowshot(
-            encoder, data, shots=(), fractions=(0.05,), draws=1, seed=seed, beside_random=False
-        )
-        yield row(name, "frozen, 5% of labels", few[0].value)
-        tuned = evaluate.finetune(encoder, data, fraction=0.05, seed=seed, beside_random=False)
-        yield row(name, "finetune", tuned.value)
-    # the same worlds for the same few epochs, toybox also for as many as the recipe says
-    worlds = {name: load(name) for name in ("toybox-above", "toybox-sky")}
-    worlds |= {"toybox": data, "toybox, turned": turned(data, seed, ("train", "val", "test"), least=0)}
-    yield row("rotnet", "pretext", pretext_accuracy(rotnet.method, data.test.floats()), data="toybox")
-    for world, other in worlds.items():
-        run = trained("rotnet", other, seed, epochs=SHORT)
+        yield row(name, "pair", probe(encoder, only(data, PAIRS[kind])))
+        yield row(name, "unlike pair", probe(encoder, only(data, UNLIKE[kind])))
+    # the same worlds for the same few epochs, upright also for as many as the recipe says
+    yield row("rotnet", "pretext", pretext_accuracy(rotnet.method, data.test.floats()), data="upright")
+    for world, other in worlds(data, kind, seed).items():
+        run = trained("rotnet", other, seed, epochs=SHORT[kind])
         found = pretext_accuracy(run.method, other.test.floats())
         yield row("rotnet, short", "pretext", found, data=world)
         yield row("rotnet, short", "probe", probe(run.encoder, other), data=world)
         yield row("random", "probe", probe(runs["random"], other), data=world)
-        yield row("rotnet, short", "probe on toybox", probe(run.encoder, data), data=world)
+        yield row("rotnet, short", "probe on upright", probe(run.encoder, data), data=world)
+    if kind == "toys":
+        yield from more_of_toys(data, seed, runs)
+
+
+def more_of_toys(data: Data, seed: int, runs: dict):
+    """Stages of one width, and few labels."""
+    deeper = trained("rotnet", data, seed, encoder={"blocks": (1, 1, 1, 1)}).encoder
+    told = {"method": "rotnet, four stages"}
+    for layer in ("stage1", "stage2", "stage3", "stage4"):
+        score = evaluate.linear(deeper, data, seed=seed, layer=layer, beside_random=False)
+        yield {**told, "protocol": "linear", "value": score.value, "layer": layer}
+        yield {
+            **told,
+            "protocol": "32 components",
+            "value": few_components(deeper, data, layer),
+            "layer": layer,
+        }
+    for name in ("random", "rotnet", "simclr"):
+        few = evaluate.lowshot(
+            runs[name], data, shots=(), fractions=(0.05,), draws=1, seed=seed, beside_random=False
+        )
+        yield {"method": name, "protocol": "frozen, 5% of labels", "value": few[0].value}
+        tuned = evaluate.finetune(runs[name], data, fraction=0.05, seed=seed, beside_random=False)
+        yield {"method": name, "protocol": "finetune", "value": tuned.value}

@@ -3,6 +3,7 @@
 import json
 import math
 import subprocess
+from datetime import date
 
 import pytest
 import torch
@@ -10,6 +11,8 @@ import torch
 from sslcourse import lesson
 from sslcourse.errors import UserError
 from sslcourse.studies import records
+from sslcourse.talk import registry
+from sslcourse.talk.registry import Claim
 
 
 @pytest.fixture(autouse=True)
@@ -25,60 +28,115 @@ def logged(folder):
     return [json.loads(line) for line in (folder / "claims.jsonl").read_text().splitlines()]
 
 
+@pytest.fixture(autouse=True)
+def a_registry(monkeypatch):
+    """Three claims: plain, with a margin, and of a level."""
+    same = dict(
+        kind="talk", left="A", right="B", measure="linear probe", because="so", written=date(2026, 1, 2)
+    )
+    found = {
+        "06.1": Claim("06.1", text="a beats b", toys="toybox", photographs="digits", **same),
+        "06.2": Claim("06.2", text="a beats b by far", toys="toybox", margin=0.25, **same),
+        "06.3": Claim("06.3", text="a is b", toys="toybox", relation="within", margin=0.25, **same),
+    }
+    monkeypatch.setattr(registry, "claims", lambda: found)
+
+
 def test_a_claim_that_holds_is_printed_and_logged(sandbox, capsys):
-    lesson.claim("colour jitter helps", 0.75, 0.40, 0.25)
+    lesson.claim("06.2", 0.8, 0.5)
     said = capsys.readouterr().out
-    assert "holds: 0.75 > 0.4 + 0.25" in said and "colour jitter helps" in said
+    assert "claim 06.2 (the talk's), on toys: a beats b by far" in said
+    assert "holds: A 0.8, B 0.5; difference 0.3; asked: more by over 0.25" in said
     (row,) = logged(sandbox)
     assert row["lesson"] == "06_simclr" and row["profile"] == "laptop" and row["source"] == "live"
-    assert row["holds"] and not row["failed"] and row["left"] == [0.75] and row["margin"] == 0.25
+    assert row["id"] == "06.2" and row["status"] == "holds" and not row["failed"]
+    assert row["left"] == [0.8] and row["margin"] == 0.25
 
 
-@pytest.mark.parametrize(("left", "right", "margin"), [(0.5, 0.5, 0), (0.75, 0.5, 0.25), (math.nan, 0.1, 0)])
-def test_a_claim_is_strict_and_fails_the_cell_after_logging(sandbox, capsys, left, right, margin):
-    with pytest.raises(lesson.ClaimError, match=r"does not hold|not finite"):
-        lesson.claim("a > b", left, right, margin)
+@pytest.mark.parametrize(
+    ("name", "left", "right"), [("06.1", 0.5, 0.5), ("06.2", 0.75, 0.5), ("06.1", math.nan, 0)]
+)
+def test_a_claim_is_strict_and_fails_the_cell_after_logging(sandbox, name, left, right):
+    with pytest.raises(lesson.ClaimError, match=r"does not hold|nan"):
+        lesson.claim(name, left, right)
     assert logged(sandbox)[0]["failed"]
+    if math.isnan(left):
+        with pytest.raises(lesson.ClaimError):
+            lesson.claim(name, left, right, expect="not settled")
 
 
-def test_an_expected_failure_needs_a_reason_and_fails_when_it_holds(sandbox, capsys):
-    with pytest.raises(UserError, match="why"):
-        lesson.claim("a > b", 1, 2, expect=False)
-    lesson.claim("a > b", 1, 2, expect=False, why="too few epochs")
-    assert "does not hold here" in (said := capsys.readouterr().out) and "too few epochs" in said
-    with pytest.raises(lesson.ClaimError, match="expected not to"):
-        lesson.claim("a > b", 2, 1, expect=False, why="too few epochs")
-    with pytest.raises(lesson.ClaimError, match="not finite"):
-        lesson.claim("a > b", math.nan, 1, expect=False, why="too few epochs")
+def test_a_lesson_says_which_verdict_it_expects(capsys):
+    with pytest.raises(UserError, match="needs why"):
+        lesson.claim("06.1", 1, 2, expect="does not hold")
+    with pytest.raises(UserError, match="no verdict"):
+        lesson.claim("06.1", 1, 2, expect="fails")
+    lesson.claim("06.1", 1, 2, expect="does not hold", why="too few epochs")
+    assert "does not hold: A 1, B 2" in (said := capsys.readouterr().out) and "too few epochs" in said
+    with pytest.raises(lesson.ClaimError, match="on toys: holds, and the lesson expects 'does not hold'"):
+        lesson.claim("06.1", 2, 1, expect="does not hold", why="too few epochs")
+
+
+def test_only_what_is_registered_is_judged():
+    with pytest.raises(UserError, match=r"06.9.*not registered.*claims.toml before its experiment"):
+        lesson.claim("06.9", 1, 0)
+    with pytest.raises(UserError, match="not registered on 'photographs'"):
+        lesson.claim("06.2", 1, 0, on="photographs")
+    assert lesson.judge("06.1", [1, 1, 1], 0, on="photographs", source="recorded: x").status == "holds"
 
 
 def test_nothing_is_judged_under_smoke(sandbox, monkeypatch, capsys):
     monkeypatch.setenv("SSLCOURSE_PROFILE", "smoke")
-    lesson.claim("a > b", 1, 2, source="recorded: x")
+    lesson.claim("06.1", 1, 2, source="recorded: x")
     assert "not judged (smoke)" in capsys.readouterr().out
     assert not logged(sandbox)[0]["failed"]
 
 
 def test_seeds_are_averaged_and_paired(capsys):
-    lesson.claim("a > b", [0.7, 0.8, 0.9], torch.tensor([0.5, 0.7, 0.6]), source="recorded: x")
+    lesson.claim(
+        "06.1", [0.7, 0.8, 0.9], torch.tensor([0.5, 0.7, 0.6]), source="recorded: x", expect="not settled"
+    )
     said = capsys.readouterr().out
     # differences 0.2, 0.1, 0.3: mean 0.2, sd 0.1, t(2) = 4.303 -> half width 4.303 * 0.1 / sqrt(3) = 0.248
-    assert "difference 0.2 ± 0.25 (95%, 3 pairs)" in said and "0.8 (mean of 0.7, 0.8, 0.9)" in said
+    assert "difference 0.2 ± 0.25 (95%, 3 seeds)" in said and "A 0.8 (0.7, 0.8, 0.9)" in said
+    with pytest.raises(UserError, match="3 numbers on the left and 2"):
+        lesson.judge("06.1", [1, 2, 3], [1, 2])
 
 
-def test_an_interval_that_reaches_across_the_margin_settles_nothing():
-    left, right = [0.8, 0.9, 1.0], [0.5, 0.5, 0.8]  # differences 0.3, 0.4, 0.2: 0.3 ± 0.25
-    assert not lesson.judge("a > b", left, right).numbers.endswith("not settled")
-    assert lesson.judge("a > b", left, right, 0.1).numbers.endswith("(95%, 3 pairs), not settled")
-    assert not lesson.judge("a > b", left, right, 0.6, expect=False, why="too far").numbers.endswith(
-        "settled"
-    )
+@pytest.mark.parametrize(
+    ("shift", "status"), [(0.6, "holds"), (0.3, "not settled"), (0.2, "not settled"), (-0.1, "does not hold")]
+)
+def test_an_interval_that_reaches_the_margin_settles_nothing(shift, status):
+    right = [0.5, 0.5, 0.8]
+    left = [
+        b + d + shift for b, d in zip(right, (0.0, 0.1, -0.1), strict=True)
+    ]  # shift ± 0.25; the margin is 0.25
+    assert lesson.judge("06.2", left, right, source="recorded: x").status == status
+
+
+@pytest.mark.parametrize(
+    ("gap", "status"), [(0.0, "holds"), (0.2, "not settled"), (-0.3, "not settled"), (-0.6, "does not hold")]
+)
+def test_a_level_is_judged_on_both_sides(gap, status):
+    left = [gap, gap + 0.05, gap - 0.05]  # gap ± 0.12; the margin is 0.25
+    assert lesson.judge("06.3", left, 0, source="recorded: x").status == status
+
+
+def test_one_recorded_seed_settles_nothing_and_a_live_number_does():
+    assert lesson.judge("06.1", 1, 0).status == "holds"
+    assert lesson.judge("06.1", 1, 0, source="recorded: x").status == "not settled"
+
+
+def test_what_was_formed_after_the_numbers_is_no_claim(sandbox, capsys):
+    lesson.explored("b is late", [0.1, 0.2], 0.4, sides=("b", "a"))
+    assert "explored: b is late\n  b 0.15 (0.1, 0.2), a 0.4; difference -0.25" in capsys.readouterr().out
+    (row,) = logged(sandbox)
+    assert row["status"] == "explored" and row["id"] == "" and not row["failed"]
 
 
 def test_a_score_is_read_by_its_value():
     score = type("Score", (), {"value": 0.6})()
-    assert lesson.judge("x", score, 0.5).holds
-    assert lesson.judge("x", [score, score], [0.5, 0.1]).left == [0.6, 0.6]
+    assert lesson.judge("06.1", score, 0.5).status == "holds"
+    assert lesson.judge("06.1", [score, score], [0.5, 0.1]).row()["left"] == [0.6, 0.6]
 
 
 def stub(x): ...
@@ -124,6 +182,18 @@ def test_answers_are_right_or_wrong_with_a_reason(capsys, monkeypatch):
     monkeypatch.setenv("SSLCOURSE_STRICT", "1")
     with pytest.raises(lesson.CheckError, match="too large"):
         lesson.check(3, lambda x: "it is too large")
+
+
+def test_a_lesson_goes_on_with_the_package_unless_the_answer_is_right(capsys):
+    def own(x):
+        return x + 1
+
+    def right(f):
+        return f(1) == 2
+
+    assert lesson.check(own, right, otherwise=abs) is own
+    assert lesson.check(stub, right, otherwise=abs) is abs and lesson.check(abs, right, otherwise=own) is own
+    assert lesson.check(own, right) is None
 
 
 def test_a_function_that_returns_its_argument_counts_as_attempted(capsys):

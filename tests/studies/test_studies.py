@@ -334,3 +334,68 @@ def test_the_literature_trains_on_all_training_images(tiny_data):
     assert len(data.train) == len(tiny_data.train) + len(tiny_data.val) and len(data.test) == len(
         tiny_data.test
     )
+
+
+def test_under_a_sky_only_the_upper_third_is_lighter(tiny_data):
+    sky, were = rotations.under_a_sky(tiny_data).val.images, tiny_data.val.images
+    H = were.shape[2]
+    top = -(-H // 3)  # rows above a third, rounded up
+    assert sky.dtype == torch.uint8 and (sky[:, :, 0] == 255).all()
+    assert torch.equal(sky[:, :, top:], were[:, :, top:]) and (sky >= were).all()
+    assert (sky[:, :, 1].float() > were[:, :, 1]).float().mean() > 0.9
+
+
+def test_a_record_carries_its_recipes_and_tells_when_they_have_changed(tiny_data, tmp_path, monkeypatch):
+    monkeypatch.setenv("SSLCOURSE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(records, "results_dir", lambda: tmp_path)
+
+    def study(seed):
+        tiny_data.name = "toybox, tiny"
+        studies.trained("rotnet", tiny_data, seed, epochs=1)
+        yield {"value": 1.0}
+
+    monkeypatch.setattr(studies.importlib, "import_module", lambda name: type("Study", (), {"study": study}))
+    studies.record("labels", [0])
+    saved = json.loads((tmp_path / "labels.json").read_text())
+    assert list(saved["recipes"]) == ["rotnet on toys, laptop"] and studies.outdated(saved) == []
+    assert (
+        saved["recipes"]["rotnet on toys, laptop"]["epochs"] == recipes.LAPTOP["rotnet"].epochs
+    )  # before changes
+    monkeypatch.setitem(recipes.LAPTOP, "rotnet", replace(recipes.LAPTOP["rotnet"], measured="better"))
+    assert studies.outdated(saved) == []
+    monkeypatch.setitem(recipes.LAPTOP, "rotnet", replace(recipes.LAPTOP["rotnet"], lr=1.0))
+    assert studies.outdated(saved) == ["rotnet on toys, laptop"]
+
+
+# Recorded before records carried their recipes, and not again since
+BEFORE_RECIPES = {
+    *(
+        "augmentations",
+        "cifar",
+        "cifar_gpu",
+        "colour",
+        "contrastive",
+        "foundation",
+        "instances",
+        "labels",
+        "moco",
+    ),
+    *("motion", "motivation", "normaliser", "rotations", "semisupervised", "simclr", "structure"),
+    *(f"shortcut_{name}" for name in studies.SHORTCUTS),
+}
+
+
+@pytest.mark.parametrize("path", sorted(records.results_dir().glob("*.json")), ids=lambda path: path.stem)
+def test_no_record_is_older_than_the_recipes_it_quotes(path):
+    record = json.loads(path.read_text(encoding="utf-8"))
+    assert ("recipes" in record) != (path.stem in BEFORE_RECIPES)
+    assert not (found := studies.outdated(record)), f"record {path.stem} again: {', '.join(found)} changed"
+
+
+def test_photographs_have_recipes_of_their_own(monkeypatch):
+    own = replace(recipes.LAPTOP["simclr"], epochs=3)
+    monkeypatch.setitem(recipes.PHOTOGRAPHS, "simclr", own)
+    assert recipes.recipe("simclr", "cifar10, 20,000 images", "laptop") is own
+    assert recipes.recipe("simclr", "toybox, turned", "laptop") is recipes.LAPTOP["simclr"]
+    assert recipes.recipe("npid", "cifar10", "laptop") is recipes.LAPTOP["npid"]
+    assert recipes.recipe("simclr", "cifar10", "gpu") is recipes.GPU["simclr"]

@@ -1,7 +1,8 @@
 """What to train with, per method, data and profile: encoder, epochs, batch, optimiser, and what it scored.
 
 Profiles: `smoke` runs every code path in seconds and learns nothing; `laptop` is real training on two
-cores (the default); `gpu` is the tiny-image recipe of the literature.
+cores (the default); `gpu` is the tiny-image recipe of the literature. A `laptop` recipe is chosen for Toybox; on other
+images the one for `photographs` takes its place, where there is one.
 """
 
 from __future__ import annotations
@@ -16,18 +17,18 @@ CHAPTERS = (
     pretext,
     contrastive,
 )  # a file per chapter of the talk; each has both profiles side by side
-LAPTOP, GPU = (
+LAPTOP, PHOTOGRAPHS, GPU = (
     {name: each[key] for chapter in CHAPTERS for name, each in chapter.RECIPES.items() if key in each}
-    for key in ("laptop", "gpu")
+    for key in ("laptop", "photographs", "gpu")
 )
 
-__all__ = ["GPU", "LAPTOP", "PROFILES", "Recipe", "profile", "recipe"]
+__all__ = ["GPU", "LAPTOP", "PHOTOGRAPHS", "PROFILES", "Recipe", "profile", "recipe"]
 
 
 def recipe(method: str, data: str = "toybox", profile_name: str | None = None) -> Recipe:
     """The recipe of `method` for the data set named `data`, under a profile."""
     chosen = profile(profile_name)
-    table = GPU if chosen == "gpu" else LAPTOP
+    table = GPU if chosen == "gpu" else LAPTOP if data.startswith("toybox") else {**LAPTOP, **PHOTOGRAPHS}
     found = table.get(method, Recipe("resnet18") if chosen == "gpu" else Recipe())
     if chosen == "smoke":
         small = {"width": 8} if found.encoder == "small" else {}
