@@ -18,8 +18,9 @@ from sslcourse.errors import UserError
 from sslcourse.lesson import form
 from sslcourse.lesson.claims import build_dir
 from sslcourse.lesson.notebooks import find_lessons, is_more, refresh_bootstrap
-from sslcourse.lesson.pages import Result, claims_table, index_html, title_of, to_html
+from sslcourse.lesson.pages import Result, claims_table, index_html, tally, title_of, to_html
 from sslcourse.studies.records import ROOT
+from sslcourse.talk.registry import keep_verdicts
 from sslcourse.training import recipes
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -201,6 +202,8 @@ def run_lesson(
     if write_back and not error:
         nbformat.validate(notebook)
         nbformat.write(notebook, path)
+        if ROOT / "notebooks" in path.parents and "solutions" not in path.parts:
+            keep_verdicts(path.stem, [verdict(claim) for claim in mine if claim["id"]])
     if pages:
         page = pages / result.page
         page.parent.mkdir(exist_ok=True)
@@ -211,16 +214,20 @@ def run_lesson(
     return result
 
 
+def verdict(claim: dict) -> dict:
+    """What the registry keeps of a judged claim."""
+    kept = ("id", "on", "status", "numbers", "left", "right", "why", "source", "profile")
+    return {**{key: claim[key] for key in kept}, "notebook": claim["lesson"]}
+
+
 def report(results: list[Result], seconds: float, pages: Path | None) -> None:
     """Print the claims table, what failed, and the total."""
     print()
     if any(r.claims for r in results):
         print(claims_table(results), end="\n\n")
     failed = [r.name for r in results if r.error]
-    claims = [c for r in results for c in r.claims]
-    said = f"{len(results) - len(failed)} of {len(results)} lessons ran, {len(claims)} claims"
-    counts = {status: sum(c["status"] == status for c in claims) for status in {c["status"] for c in claims}}
-    said += f" ({', '.join(f'{n} {status}' for status, n in sorted(counts.items()))})" if counts else ""
+    said = f"{len(results) - len(failed)} of {len(results)} lessons ran, "
+    said += tally([c for r in results for c in r.claims])
     print(f"{said}, {seconds / 60:.1f} min" + (f"; pages in {pages}" if pages else ""))
     if failed:
         print(f"failed: {', '.join(failed)}")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from html import escape
 
 from nbformat import NotebookNode
 
 from sslcourse.plots import table
+from sslcourse.talk.registry import STATUSES
 
 
 @dataclass
@@ -65,22 +67,39 @@ def to_html(notebook: NotebookNode, title: str, more: bool = False) -> str:
     return re.sub(rf'href="(?:\./)?{way}(\d\d)(_[\w-]+)\.ipynb(#[^"]*)?"', linked, page)
 
 
+def tally(claims: list[dict]) -> str:
+    """`7 verdicts: 4 holds, 2 not settled, 1 does not hold; 3 explored`."""
+    found = Counter(claim["status"] for claim in claims)
+    explored = found.pop("explored", 0)
+    known = [status for status in (*STATUSES, *found) if found[status]]
+    said = f"{found.total()} verdicts" + (
+        f": {', '.join(f'{found[s]} {s}' for s in dict.fromkeys(known))}" if known else ""
+    )
+    return said + (f"; {explored} explored" if explored else "")
+
+
 def claims_table(results: list[Result]):
     """Every claim judged: lesson, text, numbers, verdict."""
     rows = [
-        {"lesson": r.label, "claim": c["text"], "numbers": c["numbers"], "verdict": c["status"]}
+        {
+            "lesson": r.label,
+            "": c["id"],
+            "claim": c["text"],
+            "on": c.get("on", ""),
+            "numbers": c["numbers"],
+            "verdict": c["status"],
+        }
         for r in results
         for c in r.claims
     ]
-    return table(rows, ["lesson", "claim", "numbers", "verdict"])
+    return table(rows, ["lesson", "", "claim", "on", "numbers", "verdict"])
 
 
 def index_html(results: list[Result], profile: str) -> str:
     """The page that lists the lessons and every claim."""
     items = []
     for r in results:
-        held = sum(claim["status"] == "holds" for claim in r.claims)
-        state = "failed" if r.error else f"{held} of {len(r.claims)} claims hold"
+        state = "failed" if r.error else tally(r.claims)
         link = f'<a href="{r.page}">{escape(r.title)}</a>'
         items.append(f"<li>{r.label} {link} <small>{r.seconds:.0f} s, {state}</small></li>")
     style = (

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import re
 
 import nbformat
 import pytest
@@ -14,8 +15,9 @@ from sslcourse.lesson import course, notebooks
 CLAIM = """
 import os, json
 with open(os.environ["SSLCOURSE_BUILD"] + "/claims.jsonl", "a") as file:
-    row = dict(lesson=os.environ["SSLCOURSE_LESSON"], text="up > down", numbers="2 > 1")
-    file.write(json.dumps(row | dict(status="holds", failed=False)) + "\\n")
+    row = dict(lesson=os.environ["SSLCOURSE_LESSON"], text="up > down", numbers="2 > 1", failed=False)
+    file.write(json.dumps(row | dict(id="01.1", on="toys", status="holds")) + "\\n")
+    file.write(json.dumps(row | dict(id="", text="so it went", status="explored")) + "\\n")
 print(os.environ["SSLCOURSE_PROFILE"], os.getcwd())
 """
 
@@ -47,17 +49,37 @@ def test_a_failing_lesson_is_named_with_its_cell_and_the_rest_run(ran):
     status, said, _ = ran
     assert status == 1
     assert "02_fails: code cell 2 of 3 failed: ValueError: too small" in said and "def f():" in said
-    assert "01_good: done in" in said and "1 of 2 lessons ran, 1 claims (1 holds)" in said
+    assert "01_good: done in" in said and "1 of 2 lessons ran, 1 verdicts: 1 holds; 1 explored" in said
     assert "failed: 02_fails" in said and "01_good  cell 2/2 done" in said
 
 
 def test_claims_are_tabled_and_pages_rendered(ran):
     _, said, folder = ran
-    assert "01      up > down  2 > 1    holds" in said
+    assert re.search(r"01 +01.1 +up > down +toys +2 > 1 +holds", said)
+    assert "so it went" in said
     page = (folder / "build/course/01.html").read_text()
     assert 'href="02.html#part"' in page and "laptop" in page
     index = (folder / "build/course/index.html").read_text()
     assert 'href="02.html"' in index and "A title" in index and "up &gt; down" in index and "failed" in index
+    assert "1 verdicts: 1 holds; 1 explored" in index
+
+
+def test_verdicts_are_kept_of_the_courses_own_lessons_alone(tmp_path, monkeypatch):
+    kept = []
+    monkeypatch.setattr(course, "keep_verdicts", lambda notebook, rows: kept.append((notebook, rows)))
+    source = CLAIM.strip().replace(
+        'on="toys"', 'on="toys", left=[2], right=[1], why="", source="live", profile="laptop"'
+    )
+    for folder in (tmp_path / "notebooks", tmp_path / "notebooks/solutions", tmp_path / "elsewhere"):
+        folder.mkdir()
+        write(folder, "01_a.ipynb", source)
+    monkeypatch.setattr(course, "ROOT", tmp_path)
+    for folder in ("notebooks", "notebooks/solutions", "elsewhere"):
+        course.run_course(
+            None, "laptop", tmp_path / "build", html=False, folder=tmp_path / folder, write_back=True
+        )
+    ((notebook, (row,)),) = kept  # not the explored one
+    assert notebook == row["notebook"] == "01_a" and row["id"] == "01.1" and row["status"] == "holds"
 
 
 def test_only_good_lessons_are_written_back_executed_and_clean(ran):
@@ -190,7 +212,7 @@ def test_a_failed_claim_fails_the_course(tmp_path, capsys):
     write(
         tmp_path,
         "01_a.ipynb",
-        CLAIM.strip().replace("failed=False", "failed=True").replace("holds", "does not hold"),
+        CLAIM.strip().replace("failed=False", "failed=True").replace('"holds"', '"does not hold"'),
     )
     assert course.run_course(["01"], "smoke", tmp_path, html=False, folder=tmp_path) == 1
     assert json.loads((tmp_path / "claims.jsonl").read_text())["failed"]
