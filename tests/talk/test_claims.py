@@ -10,7 +10,7 @@ import nbformat
 import pytest
 
 from sslcourse.talk import statements
-from sslcourse.talk.registry import claims
+from sslcourse.talk.registry import claims, verdicts
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 PATHS = sorted([*NOTEBOOKS.glob("*.ipynb"), *NOTEBOOKS.glob("more/*.ipynb")])
@@ -150,3 +150,17 @@ def test_an_entry_written_after_its_lesson_ran_says_what_was_known():
 def test_the_check_itself_finds_thresholds(source, said):
     found = defects(ast.parse(source), "05")
     assert (said in found[0] and len(found) == 1) if said else found == []
+
+
+def shown(path: Path) -> set[tuple[str, str, str, str]]:
+    """Id, kind of images, verdict and numbers of every claim in a notebook's committed outputs."""
+    outputs = (
+        output for cell in nbformat.read(path, as_version=4).cells for output in cell.get("outputs", [])
+    )
+    said = "\n".join(output.get("data", {}).get("text/plain", "") for output in outputs)
+    return set(re.findall(r"^claim (\d\d\.\d+) \([^)]*\), on (\w+): .*\n  ([^:]+): (.*)$", said, re.M))
+
+
+def test_the_verdicts_are_those_of_the_committed_lessons():
+    kept = {(row["id"], row["on"], row["status"], row["numbers"]) for row in verdicts()}
+    assert kept == set().union(*map(shown, PATHS)), "write the lessons back: sslcourse course --write-back"
