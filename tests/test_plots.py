@@ -68,7 +68,7 @@ def test_alt_text_says_the_numbers_or_what_it_is_told():
 
 def test_a_column_of_bars_may_have_a_dashed_line():
     panels = {"toys": {"RotNet": [0.6, 0.8]}, "paper": {"RotNet": 0.9}}
-    figure = plots.bar_columns(panels, line={"toys": 0.25}, line_name="untrained")
+    figure = plots.bar_columns(panels, line={"toys": ("untrained", 0.25)})
     toys, paper = figure.axes
     assert [text.get_text() for text in toys.get_legend().texts] == ["untrained 25.0%"]
     assert toys.lines[-1].get_xdata() == [0.25, 0.25] and not paper.lines

@@ -25,14 +25,13 @@ def bar_columns(
     alt: str = "",
     *,
     xlabel: str = "",
-    line: Mapping[str, float] | None = None,
-    line_name: str = "chance",
+    line: Mapping[str, tuple[str, float]] | None = None,
 ) -> Figure:
     """A column of bars for each of `panels`, title -> {name: share in [0, 1], one number or one per seed}.
 
     A bar is the mean and every seed a dot. All columns have the rows of the first, from top to bottom, and one axis;
-    a name that a column lacks stays empty there. line: title -> a dashed line in that column, such as chance or the
-    untrained network, called `line_name`.
+    a name that a column lacks stays empty there. line: title -> a name and a number for a dashed line in that column,
+    such as ("chance", 0.25).
     """
     line = line or {}
     names = list(dict.fromkeys(name for panel in panels.values() for name in panel))
@@ -52,10 +51,11 @@ def bar_columns(
             axes.text(values.max() + 0.03 * top, row, _said(values), va="center", fontsize=9)
         told = [f"{name} {_said(values)}" for name, values in panel.items()]
         if title in line:
-            dash = {"color": BLACK, "linewidth": 1.3, "linestyle": (0, (2, 2))}
-            axes.axvline(line[title], label=f"{line_name} {100 * line[title]:.1f}%", **dash)
+            what, value = line[title]
+            label = f"{what} {100 * value:.1f}%"
+            axes.axvline(value, label=label, color=BLACK, linewidth=1.3, linestyle=(0, (2, 2)))
             axes.legend(fontsize=8.5, loc="lower center", bbox_to_anchor=(0.5, 0.98), borderaxespad=0)
-            told.append(f"{line_name} {100 * line[title]:.1f}%")
+            told.append(label)
         said.append(f"{title}: {', '.join(told)}")
         axes.set_title(title, pad=20 if line else None)
         axes.set_xlim(0, 1.28 * top)
