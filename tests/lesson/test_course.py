@@ -189,7 +189,7 @@ def test_notebooks_of_more_run_in_their_folder_and_have_pages_that_link_both_way
     pages = tmp_path / "build/course"
     assert (pages / "more/06_rows.html").is_file()
     assert 'href="more/06_rows.html"' in (pages / "index.html").read_text()
-    assert "more/06_rows  up > down" in capsys.readouterr().out
+    assert re.search(r"more/06_rows +01.1 +up > down", capsys.readouterr().out)
 
     def links(text, more):
         page = course.to_html(new_notebook(cells=[new_markdown_cell(text)]), "x", more)
@@ -215,5 +215,5 @@ def test_a_failed_claim_fails_the_course(tmp_path, capsys):
         CLAIM.strip().replace("failed=False", "failed=True").replace('"holds"', '"does not hold"'),
     )
     assert course.run_course(["01"], "smoke", tmp_path, html=False, folder=tmp_path) == 1
-    assert json.loads((tmp_path / "claims.jsonl").read_text())["failed"]
+    assert json.loads((tmp_path / "claims.jsonl").read_text().splitlines()[0])["failed"]
     assert not list(tmp_path.glob("course/*.html")) and "does not hold" in capsys.readouterr().out
