@@ -37,6 +37,7 @@ FIGURES = {
     "gamut": lambda c: plots.gamut(BINS, {"p": torch.arange(len(BINS))}, c),
     "taxonomy": plots.taxonomy,
     "pipeline": plots.pipeline,
+    "rotation_task": lambda c: plots.rotation_task(X[0], c),
     "two_branches": lambda c: plots.two_branches(*X[:3], c),
     "crop_pairs": lambda c: plots.crop_pairs(X[0], {"a part": ((0, 0, 16, 16), (4, 4, 8, 8))}, c),
     "histograms": lambda c: plots.histograms({"a": X[:4], "b": X[4:]}, ["crop"] * 4, c),
@@ -63,6 +64,21 @@ def test_alt_text_says_the_numbers_or_what_it_is_told():
     said = FIGURES["confusion"]("").alt
     assert "85% right" in said and "car is taken for tree (20%)" in said
     assert plots.grid(X, alt="eight\n squares").alt == "eight squares"
+
+
+def test_a_column_of_bars_may_have_a_dashed_line():
+    panels = {"toys": {"RotNet": [0.6, 0.8]}, "paper": {"RotNet": 0.9}}
+    figure = plots.bar_columns(panels, line={"toys": ("untrained", 0.25)})
+    toys, paper = figure.axes
+    assert [text.get_text() for text in toys.get_legend().texts] == ["untrained 25.0%"]
+    assert toys.lines[-1].get_xdata() == [0.25, 0.25] and not paper.lines
+    assert "toys: RotNet 70.0%, untrained 25.0%. paper: RotNet 90.0%" in figure.alt
+
+
+def test_a_history_may_stand_beside_chance():
+    figure = plots.history(HISTORY, ("loss", "knn"), beside={"loss": ("chance", 1.386)})
+    lines = [[line.get_label() for line in axes.lines[1:]] for axes in figure.axes]
+    assert lines == [["chance 1.39"], []] and "1.6 (chance 1.39)" in figure.alt
 
 
 def test_a_legend_names_every_series_and_stays_on_the_figure():

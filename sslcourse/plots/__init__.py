@@ -6,6 +6,7 @@ from sslcourse.plots.chapters.drawings import pipeline, taxonomy
 from sslcourse.plots.chapters.gamut import gamut
 from sslcourse.plots.chapters.leaks import layout, leak, leaks
 from sslcourse.plots.chapters.queue import follower, in_queue, momentum_contrast, norm_groups, queue
+from sslcourse.plots.chapters.turns import rotation_task
 from sslcourse.plots.charts import (
     bars,
     confusion,
@@ -15,6 +16,7 @@ from sslcourse.plots.charts import (
     label_curves,
     scatter,
 )
+from sslcourse.plots.columns import bar_columns, curve_columns
 from sslcourse.plots.figure import PALETTE, png, style, with_alt
 from sslcourse.plots.images import attention, grid, neighbours, overlay, segments, views
 from sslcourse.plots.tables import Table, table
@@ -23,9 +25,11 @@ __all__ = [
     "PALETTE",
     "Table",
     "attention",
+    "bar_columns",
     "bars",
     "confusion",
     "crop_pairs",
+    "curve_columns",
     "curves",
     "follower",
     "gamut",
@@ -46,6 +50,7 @@ __all__ = [
     "png",
     "pulls",
     "queue",
+    "rotation_task",
     "scatter",
     "segments",
     "style",

@@ -93,8 +93,18 @@ def curves(
 
 
 @styled
-def history(rows: Sequence[Mapping], keys: Sequence[str] = (), caption: str = "", alt: str = "") -> Figure:
-    """A run's history, one panel per key. keys: default the loss and up to three other numbers it logged."""
+def history(
+    rows: Sequence[Mapping],
+    keys: Sequence[str] = (),
+    caption: str = "",
+    alt: str = "",
+    *,
+    beside: Mapping[str, tuple[str, float]] | None = None,
+) -> Figure:
+    """A run's history, one panel per key. keys: default the loss and up to three other numbers it logged.
+
+    beside: key -> a name and a number for a dashed line, such as {"loss": ("chance", 1.386)}.
+    """
     book = {"epoch", "step", "lr", "images_per_second", "seconds", "loss", "epochs", "images"}
     others = [k for k, v in rows[-1].items() if k not in book and isinstance(v, int | float)]
     keys = list(keys) or ["loss", *others[:3]]
@@ -108,6 +118,13 @@ def history(rows: Sequence[Mapping], keys: Sequence[str] = (), caption: str = ""
         axes.set_xlabel("epoch")
         axes.xaxis.get_major_locator().set_params(integer=True)
         said.append(f"{key} from {_short(values[0])} to {_short(values[-1])}")
+        if beside and key in beside:
+            name, value = beside[key]
+            axes.axhline(
+                value, color=BLACK, linewidth=1.2, linestyle=(0, (2, 2)), label=f"{name} {_short(value)}"
+            )
+            axes.legend()
+            said[-1] += f" ({name} {_short(value)})"
     return with_alt(figure, alt or f"Training curves over {len(rows)} epochs: {'; '.join(said)}.", caption)
 
 

@@ -25,6 +25,7 @@ DASHES = ("-", "--", "-.", ":", "-", "--", "-.", ":")
 WIDTH, DPI = 8.0, 110  # inches, dots per inch
 LARGE = 25_000  # bytes of a PNG
 SEQUENTIAL = "cividis"  # dark to light, readable without colour
+GLOW = "inferno"  # black to bright yellow, for maps laid over grey images
 
 _STYLE = {
     "font.size": 10,

@@ -13,10 +13,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sslcourse.plots.figure import (
+    GLOW,
     GREEN,
     GREY,
     PALETTE,
-    SEQUENTIAL,
     VERMILLION,
     WIDTH,
     canvas,
@@ -134,14 +134,18 @@ def neighbours(queries, results, right=None, caption: str = "", alt: str = "") -
     return with_alt(figure, alt or said, caption)
 
 
-def overlay(image: Tensor, heat: Tensor, strength: float = 0.6) -> Tensor:
-    """Attention (h, w), stretched to its own range, over a grey image (3, H, W): (3, H, W) in [0, 1]."""
+def overlay(image: Tensor, heat: Tensor, strength: float = 0.65) -> Tensor:
+    """Attention (h, w) over a grey image (3, H, W): (3, H, W) in [0, 1], dark where it is low, glowing where it is high.
+
+    Colours run from the 2nd to the 98th percentile of the map, so that one cell cannot hide all others.
+    """
     size = tuple(image.shape[-2:])
     image = torch.as_tensor(pixels(image)).permute(2, 0, 1).float() / 255  # (H, W, 3) -> (3, H, W)
     heat = heat.detach().float().cpu()
     heat = F.interpolate(heat[None, None], size, mode="bilinear")[0, 0]  # (h, w) -> (H, W)
-    heat = (heat - heat.min()) / (heat.max() - heat.min()).clamp_min(1e-8)
-    colour = torch.as_tensor(mpl.colormaps[SEQUENTIAL](heat.numpy())).float()  # (H, W, 4)
+    low, high = heat.quantile(torch.tensor([0.02, 0.98]))
+    heat = ((heat - low) / (high - low).clamp_min(1e-8)).clamp(0, 1)
+    colour = torch.as_tensor(mpl.colormaps[GLOW](heat.numpy())).float()  # (H, W, 4)
     colour = colour[..., :3].permute(2, 0, 1)  # (H, W, 3) -> (3, H, W)
     return (1 - strength) * image.mean(0, keepdim=True) + strength * colour
 

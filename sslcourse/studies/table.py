@@ -84,34 +84,22 @@ def row(method: str, data: str, protocol: str, fraction: float, score: evaluate.
 
 
 def beside_talk(records: dict[str, list[dict]]) -> list[dict]:
-    """The talk's VOC table with our own columns: the world, then frozen and fine-tuned, each `ours (random)`, in %.
+    """The talk's VOC table with our own columns: the world, a linear probe with all labels, and that of the same network
+    untrained, in %.
 
-    records: name -> rows, of every record in VOC_HERE. Frozen: a linear probe with all labels. "random" is the same
-    network untrained; None where nothing was recorded.
+    records: name -> rows, of every record in VOC_HERE. None where nothing was recorded.
     """
 
-    def mean(rows: list[dict], method: str, protocol: str, key: str = "value") -> float | None:
+    def mean(rows: list[dict], method: str, key: str = "value") -> float | None:
         rows = [row for row in rows if row.get("layer") in (None, "stage3") and key in row]
-        found = pick(rows, key, method=method, protocol=protocol)
-        return fmean(found) if found else None
-
-    def cell(value: float | None, random: float | None) -> str | None:
-        if value is None:
-            return None
-        return f"{100 * value:.1f}" + (f" ({100 * random:.1f})" if random is not None else "")
+        found = pick(rows, key, method=method, protocol="linear")
+        return 100 * fmean(found) if found else None
 
     table = []
     for name, *scores in talk.VOC:
-        here = VOC_HERE.get(name.split(" (")[0])
-        record, method, world = here or (None, None, None)
-        rows = records[record] if here else []
-        own = [
-            cell(
-                mean(rows, method, protocol),
-                mean(rows, method, protocol, "random") or mean(rows, "random", protocol),
-            )
-            for protocol in ("linear", "finetune")
-        ]
+        record, method, world = VOC_HERE.get(name.split(" (")[0], (None, None, None))
+        rows = records[record] if record else []
         row = dict(zip(talk.VOC_COLUMNS, (name, *scores), strict=True))
-        table.append(row | {"here, on": world, "frozen (random)": own[0], "fine-tuned (random)": own[1]})
+        base = mean(rows, method, "random") or mean(rows, "random")
+        table.append(row | {"here, on": world, "frozen": mean(rows, method), "untrained": base})
     return table
