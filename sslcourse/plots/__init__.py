@@ -15,6 +15,7 @@ from sslcourse.plots.charts import (
     label_curves,
     scatter,
 )
+from sslcourse.plots.columns import bar_columns, curve_columns
 from sslcourse.plots.figure import PALETTE, png, style, with_alt
 from sslcourse.plots.images import attention, grid, neighbours, overlay, segments, views
 from sslcourse.plots.tables import Table, table
@@ -23,9 +24,11 @@ __all__ = [
     "PALETTE",
     "Table",
     "attention",
+    "bar_columns",
     "bars",
     "confusion",
     "crop_pairs",
+    "curve_columns",
     "curves",
     "follower",
     "gamut",
