@@ -36,13 +36,12 @@ _NAMES = {
     "UserError": "sslcourse.errors",
 }
 _ROOMS = (
-    *("data", "views", "nets", "methods", "training", "evaluate", "shortcuts", "studies"),
+    *("data", "views", "nets", "methods", "training", "evaluate", "shortcuts", "talk", "studies"),
     *("lesson", "plots", "widgets", "doctor"),
 )
 _MODULES = {room: f"sslcourse.{room}" for room in _ROOMS} | {
     "train": "sslcourse.training",
     "recipes": "sslcourse.training.recipes",
-    "talk": "sslcourse.studies.talk",
     "benchmark": "sslcourse.studies.benchmark",
     "course": "sslcourse.lesson.course",
 }

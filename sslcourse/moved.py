@@ -13,6 +13,7 @@ MOVED = {
     "sslcourse.nets.bank": "sslcourse.methods.parts.bank",
     "sslcourse.nets.gamut": "sslcourse.methods.parts.gamut",
     "sslcourse.methods.contrastive.losses": "sslcourse.methods.parts.info_nce",
+    "sslcourse.studies.talk": "sslcourse.talk.tables",
     "sslcourse.methods.contrastive.metric_learning": "sslcourse.methods.contrastive.triplet",
 }
 

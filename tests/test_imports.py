@@ -13,6 +13,7 @@ ROOMS = [
     "training",
     "evaluate",
     "shortcuts",
+    "talk",
     "studies",
 ]  # each from those before it
 PEOPLE = {"lesson", "plots", "widgets", "cli", "doctor", "__main__"}  # what people see: from all of these

@@ -8,6 +8,7 @@ from pathlib import Path
 from sslcourse import __version__
 from sslcourse.cli.verbs import (
     benchmark,
+    claims,
     course,
     data,
     doctor,
@@ -124,6 +125,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--profile", **profiles)
     p.add_argument("--write-back", action="store_true", help="store the outputs in the notebooks")
 
+    verb(claims, "the talk, statement by statement, with the verdicts of the lessons")
     p = verb(report, "the table and figure of every recorded result")
     p.add_argument(
         "--build",

@@ -147,6 +147,18 @@ def course(a) -> tuple[dict, str]:
     return {"lessons": a.lessons or "all", "failed": 0}, ""
 
 
+def claims(a) -> tuple[list, str]:
+    from sslcourse.talk.judged import counts, judged
+
+    rows = judged()
+    shown = [
+        {**row, "lessons": " ".join(row["lessons"]), "claims": " ".join(c["id"] for c in row["claims"])}
+        for row in rows
+    ]
+    columns = ["id", "lessons", "claims", "toys", "photographs", "statement"]
+    return rows, f"{table(shown, columns)}\n\n{counts(rows)}"
+
+
 def report(a) -> tuple[list, str]:
     from sslcourse.cli.report import report, report_markdown
 

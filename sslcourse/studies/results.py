@@ -12,6 +12,7 @@ from statistics import fmean, stdev
 from sslcourse.errors import UserError
 from sslcourse.studies.printed import LINES, NAMES, PROTOCOLS, TABLES, Table, Value
 from sslcourse.studies.records import results_dir
+from sslcourse.talk.judged import ON, counts, judged
 
 COMMAND = "sslcourse report --markdown > RESULTS.md"
 HEAD = f"""# Results
@@ -64,6 +65,8 @@ def tables(results: Path | None = None) -> list[dict]:
     for name, record in records.items():
         if not any(fnmatch(name, entry.record) for entry in TABLES):
             found += _unlisted(name, record)
+    if results is None:
+        found.append(_talk())
     found.append(_sources(records))
     found = [table for table in found if table["rows"]]
     for table, after in reversed(list(pairwise(found))):
@@ -178,6 +181,32 @@ def _of(record: dict, where: dict, key: str) -> str:
     if len(numbers) != len(found):
         raise Ambiguous(f"{record.get('name')}: {where} has {len(found)} rows for {len(numbers)} seeds")
     return _spread(numbers, Value(key))
+
+
+def _talk() -> dict:
+    """Every statement of the talk and the verdicts on it, then the claims that are not the talk's."""
+    rows = judged()
+    found = [
+        [
+            *(
+                row["id"],
+                _text(row["statement"]),
+                _text(row["lessons"]),
+                _text([c["id"] for c in row["claims"]]),
+            ),
+            *(_text(row["unjudged"]) or row[on] for on in ON),
+        ]
+        for row in rows
+    ]
+    return {
+        "title": "The talk, statement by statement",
+        "source": "From the committed lessons, which have the numbers.",
+        "note": f"How many: {counts(rows)}. *Not settled*: the 95% interval over seeds reaches the margin, or there are "
+        "fewer than three seeds. Where no experiment here can judge a statement, the reason stands.",
+        "columns": ["", "statement", "lessons", "claims", *ON],
+        "rows": found,
+        "align": "llllll",
+    }
 
 
 def _sources(records: dict[str, dict]) -> dict:

@@ -9,7 +9,8 @@ from statistics import fmean
 from sslcourse import evaluate, nets
 from sslcourse.data.images import Data
 from sslcourse.shortcuts import heldout_accuracy
-from sslcourse.studies import pick, talk, trained
+from sslcourse.studies import pick, trained
+from sslcourse.talk import tables as talk
 from sslcourse.training.loop import Run
 
 # Methods with something of its own for every image (a row of weights, a memory, a target) need each image often:

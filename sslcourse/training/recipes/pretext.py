@@ -9,6 +9,10 @@ RECIPES = {
             epochs=6, batch=64, optimizer="adamw", lr=2e-3, weight_decay=0.01,
             measured="toybox: linear probe 0.821 +- 0.012, three seeds; 75 s on two cores",
         ),
+        "photographs": Recipe(
+            epochs=4, batch=64, optimizer="adamw", lr=2e-3, weight_decay=0.01,
+            measured="20,000 images of CIFAR-10, val: linear probe 0.461, k-NN 0.436; seed 0; 130 s on one core",
+        ),
         "gpu": Recipe("resnet18", epochs=100, batch=128, lr=0.1, warmup=5),
     },
     "context": {
