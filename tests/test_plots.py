@@ -275,3 +275,7 @@ def test_signed_matrices_have_a_scale_that_diverges_from_zero():
     plain = plots.heatmap([[0.1, 0.2], [0.0, 0.3]], names, names)
     assert plain.axes[0].images[0].cmap.name == "Blues" and plain.axes[0].images[0].get_clim()[0] == 0
     assert "before: from -0.2 to 0.3, highest at b, b" in signed.alt
+
+
+def test_spread_says_mean_and_deviation_of_seeds_in_per_cent():
+    assert plots.spread([0.80, 0.81, 0.82]) == "81.0 ± 1.0" and plots.spread([0.5]) == "50.0"
