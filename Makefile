@@ -2,12 +2,12 @@ PYTHON ?= python3
 PY := .venv/bin/python
 STAMP := .venv/.installed
 COLAB := .venv-colab
-LESSONS := $(wildcard notebooks/*.ipynb notebooks/solutions/*.ipynb)
+LESSONS := $(wildcard $(addsuffix *.ipynb,notebooks/ notebooks/more/ notebooks/solutions/ notebooks/solutions/more/))
 # Both cores, one thread each. A file stays in one process: its fixtures are made once, its cells run in order.
 JOBS ?= 2
 PYTEST = OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) --dist loadfile
 
-.PHONY: setup course lesson lab test test-colab
+.PHONY: setup course more lesson form lab test test-colab
 
 setup: $(STAMP)  ## a virtual environment with everything the course needs
 
@@ -20,8 +20,14 @@ $(STAMP): pyproject.toml
 course: setup  ## every lesson for real, in order; the claims table; HTML in build/course/
 	$(PY) -m sslcourse course
 
+more: setup  ## every notebook of notebooks/more, as make course does the lessons
+	$(PY) -m sslcourse course --lessons more
+
 lesson: setup  ## one lesson: make lesson N=02
 	$(PY) -m sslcourse course --lessons $(N)
+
+form: setup  ## a table: what every notebook holds, how long it takes, and which limits of a lesson it passes
+	$(PY) -m sslcourse.lesson.form
 
 lab: setup  ## JupyterLab on the lessons
 	$(PY) -m jupyter lab notebooks

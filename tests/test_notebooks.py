@@ -1,4 +1,4 @@
-"""Every committed lesson and solution: valid, executed in order, small, described, checked."""
+"""Every committed lesson and solution, those of `more/` too: valid, executed in order, small, described, checked."""
 
 import ast
 from functools import cache
@@ -8,11 +8,14 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from sslcourse.lesson.course import BOOTSTRAP, WIDGET
+from sslcourse.lesson import form
+from sslcourse.lesson.course import WIDGET
+from sslcourse.lesson.notebooks import BOOTSTRAP, is_more, python
 
 ROOT = Path(__file__).resolve().parents[1]
-LESSONS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-SOLUTIONS = sorted((ROOT / "notebooks/solutions").glob("*.ipynb"))
+BOOKS, ANSWERS = ROOT / "notebooks", ROOT / "notebooks/solutions"
+LESSONS = sorted(BOOKS.glob("*.ipynb")) + sorted(BOOKS.glob("more/*.ipynb"))
+SOLUTIONS = sorted(ANSWERS.glob("*.ipynb")) + sorted(ANSWERS.glob("more/*.ipynb"))
 
 
 @cache
@@ -20,12 +23,6 @@ def package_classes() -> frozenset[str]:
     files = (ROOT / "sslcourse").rglob("*.py")
     trees = (ast.parse(path.read_text(encoding="utf-8")) for path in files)
     return frozenset(node.name for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
-
-
-def python(source: str) -> ast.Module:
-    """A cell's code without its magics."""
-    kept = (line for line in source.splitlines() if not line.lstrip().startswith(("%", "!")))
-    return ast.parse("\n".join(kept))
 
 
 def text_of(output) -> str:
@@ -94,14 +91,16 @@ def cell_defects(number: int, cell, following: str) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("path", LESSONS + SOLUTIONS, ids=lambda path: f"{path.parent.name}/{path.stem}")
+@pytest.mark.parametrize("path", LESSONS + SOLUTIONS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_notebook_is_fit_to_read(path):
     notebook = nbformat.read(path, as_version=4)
     assert not defects(notebook, path.stat().st_size, path in SOLUTIONS)
 
 
 def test_every_lesson_has_a_solution():
-    assert [path.name for path in LESSONS] == [path.name for path in SOLUTIONS]
+    """A notebook of `more/` has one if it has an exercise."""
+    asked = [path for path in LESSONS if not is_more(path) or form.measure(path).exercises]
+    assert [path.relative_to(BOOKS) for path in asked] == [path.relative_to(ANSWERS) for path in SOLUTIONS]
 
 
 def a_lesson():

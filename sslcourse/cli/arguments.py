@@ -121,7 +121,13 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--out", required=True, type=path, metavar="FILE.npz")
 
     p = verb(course, "run the lessons in order, render them, print the table of claims")
-    p.add_argument("--lessons", nargs="+", metavar="NN", help="default: all")
+    p.add_argument(
+        "--lessons",
+        nargs="+",
+        metavar="NN",
+        help="numbers, or names such as 06_simclr, also of notebooks/more; more: all of those (default: all lessons)",
+    )
+    p.add_argument("--more", action="store_true", help="all of notebooks/more after them")
     p.add_argument("--profile", **profiles)
     p.add_argument("--write-back", action="store_true", help="store the outputs in the notebooks")
 

@@ -141,10 +141,10 @@ def embed(a) -> tuple[dict, str]:
 def course(a) -> tuple[dict, str]:
     from sslcourse.lesson.course import run_course
 
-    status = run_course(a.lessons or None, profile=a.profile, write_back=a.write_back)
+    status = run_course(a.lessons or None, profile=a.profile, more=a.more, write_back=a.write_back)
     if status:
         sys.exit(1)
-    return {"lessons": a.lessons or "all", "failed": 0}, ""
+    return {"lessons": a.lessons or "all", "more": a.more, "failed": 0}, ""
 
 
 def claims(a) -> tuple[list, str]:

@@ -15,62 +15,33 @@ from nbformat import NotebookNode
 
 from sslcourse.data.images import cache_dir
 from sslcourse.errors import UserError
+from sslcourse.lesson import form
 from sslcourse.lesson.claims import build_dir
-from sslcourse.lesson.pages import Result, claims_table, index_html, title_of, to_html
+from sslcourse.lesson.notebooks import find_lessons, is_more, refresh_bootstrap
+from sslcourse.lesson.pages import Result, claims_table, index_html, tally, title_of, to_html
 from sslcourse.studies.records import ROOT
+from sslcourse.talk.registry import keep_verdicts
 from sslcourse.training import recipes
-
-# The one constant of the Colab bootstrap; `write_back` copies the bootstrap into every lesson.
-SOURCE = "git+https://github.com/sslcourse/sslcourse"
-
-BOOTSTRAP = f'''\
-# Colab: install the course beside the torch, torchvision and numpy that are already there
-import importlib.util
-import subprocess
-import sys
-from importlib.metadata import version
-
-if importlib.util.find_spec("sslcourse") is None:
-    kept = [f"{{name}}=={{version(name)}}\\n" for name in ("torch", "torchvision", "numpy")]
-    open("kept.txt", "w").writelines(kept)
-    source = "{SOURCE}"
-    subprocess.check_call([sys.executable, "-m", "pip", "install", "-q", "-c", "kept.txt", source])
-'''
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
-def find_lessons(lessons: Iterable[str] | None, folder: Path) -> list[Path]:
-    """The notebooks NN_*.ipynb in order; lessons: numbers or names, such as "02" or "06_simclr"."""
-    paths = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
-    if not paths:
-        raise UserError(f"no lessons in {folder}: run this in a checkout of the course")
-    if not lessons:
-        return paths
-    chosen = []
-    for wanted in lessons:
-        name = Path(wanted).stem
-        name = name.zfill(2) if name.isdigit() else name
-        found = [path for path in paths if name in (path.stem, path.stem[:2])]
-        if not found:
-            raise UserError(f"lesson {wanted!r} is unknown: choose from {', '.join(p.stem for p in paths)}")
-        chosen += [path for path in found if path not in chosen]
-    return sorted(chosen)
-
-
 class Progress:
-    """One line per code cell, or one line that changes on a terminal."""
+    """One line per code cell, or one line that changes on a terminal; and each cell's time, in its metadata."""
 
     def __init__(self, name: str, total: int):
         self.name, self.total, self.done, self.live = name, total, 0, sys.stdout.isatty()
+        self.begun = 0.0
 
     def start(self, cell: NotebookNode, cell_index: int) -> None:
         if self.live and cell.cell_type == "code":
             place = f"{self.name}  cell {self.done + 1}/{self.total}"
             print(f"\r\033[K{place}: {first_line(cell)}", end="", flush=True)
+        self.begun = time.perf_counter()
 
     def end(self, cell: NotebookNode, cell_index: int, execute_reply: dict) -> None:
+        cell.metadata["seconds"] = time.perf_counter() - self.begun
         if execute_reply["content"]["status"] != "ok":
             return
         self.done += 1
@@ -88,7 +59,8 @@ def first_line(cell: NotebookNode) -> str:
 
 
 def execute(notebook: NotebookNode, name: str, folder: Path, environment: dict, timeout: float | None) -> str:
-    """Run every cell in a fresh kernel whose working directory is `folder`; outputs land in `notebook`.
+    """Run every cell in a fresh kernel whose working directory is `folder`; outputs land in `notebook`,
+    and how long a cell took in its `metadata["seconds"]`.
 
     Returns "" or what went wrong, in one block that names the cell.
     """
@@ -119,10 +91,15 @@ def execute(notebook: NotebookNode, name: str, folder: Path, environment: dict, 
 
 
 def clean(notebook: NotebookNode) -> NotebookNode:
-    """Make an executed notebook fit to commit: no widget state, timings, progress bars or machine details."""
+    """Make an executed notebook fit to commit: no widget state, progress bars or machine details.
+
+    What `form.stamp` measured stays: the seconds of the whole run, its profile and its device.
+    """
+    stamped = {key: notebook.metadata[key] for key in notebook.metadata if key == "sslcourse"}
     notebook.metadata = NotebookNode(
         kernelspec={"display_name": "Python 3", "language": "python", "name": "python3"},
         language_info={"name": "python"},
+        **stamped,
     )
     count = 0
     for cell in notebook.cells:
@@ -150,14 +127,6 @@ def _clean_output(output: NotebookNode) -> NotebookNode | None:
     return output
 
 
-def refresh_bootstrap(notebook: NotebookNode) -> None:
-    """Bring the Colab bootstrap at the head of the first code cell up to date."""
-    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    if code and code[0].source.startswith(BOOTSTRAP.splitlines()[0]):
-        _, mark, rest = code[0].source.partition("\nimport sslcourse")
-        code[0].source = BOOTSTRAP + mark + rest if mark else code[0].source
-
-
 def read_claims(build: Path, skip: int) -> list[dict]:
     """The lines of `claims.jsonl` after the first `skip`."""
     path = build / "claims.jsonl"
@@ -172,14 +141,17 @@ def run_course(
     build: str | Path | None = None,
     html: bool = True,
     *,
+    more: bool = False,
     folder: str | Path | None = None,
     write_back: bool = False,
     timeout: float | None = None,
 ) -> int:
     """Execute the lessons in order, render them to BUILD/course/NN.html, and print the claims table.
 
-    lessons: such as ["02", "06"], default all. folder: default `notebooks/` (or its `solutions`).
-    write_back: store the executed, cleaned notebooks in `folder` (never under smoke, never a failed one).
+    lessons: such as ["02", "06_semisupervised"], default all; more: those of `folder/more` after them (`find_lessons`).
+    folder: default `notebooks/` (or its `solutions`).
+    write_back: store the executed, cleaned notebooks in `folder` (never under smoke, never a failed one), with their
+    measured seconds and minutes (`form.stamp`).
     timeout: seconds per cell. Returns 1 if a lesson or a claim failed, else 0; the rest run all the same.
     """
     profile = recipes.profile(profile)
@@ -191,7 +163,7 @@ def run_course(
     pages = build / ("course" if folder.name != "solutions" else "course/solutions")
     pages.mkdir(parents=True, exist_ok=True)
     results, begun = [], time.perf_counter()
-    for path in find_lessons(lessons, folder):
+    for path in find_lessons(lessons, folder, more):
         results.append(run_lesson(path, profile, build, pages if html else None, write_back, timeout))
     if html:
         (pages / "index.html").write_text(index_html(results, profile), encoding="utf-8")
@@ -223,17 +195,29 @@ def run_lesson(
     error = execute(notebook, path.stem, path.parent, environment, timeout)
     seconds = time.perf_counter() - begun
     mine = [c for c in read_claims(build, before) if c["lesson"] == path.stem]
-    result = Result(path.stem, title, seconds, error, mine)
+    result = Result(path.stem, title, seconds, error, mine, is_more(path))
+    if write_back and not error:
+        form.stamp(notebook, profile)
     clean(notebook)
     if write_back and not error:
         nbformat.validate(notebook)
         nbformat.write(notebook, path)
+        if ROOT / "notebooks" in path.parents and "solutions" not in path.parts:
+            keep_verdicts(path.stem, [verdict(claim) for claim in mine if claim["id"]])
     if pages:
-        (pages / f"{path.stem[:2]}.html").write_text(to_html(notebook, title), encoding="utf-8")
+        page = pages / result.page
+        page.parent.mkdir(exist_ok=True)
+        page.write_text(to_html(notebook, title, result.more), encoding="utf-8")
     print(f"{path.stem}: {'FAILED' if error else 'done'} in {seconds:.0f} s", flush=True)
     if error:
         print(f"\n{error}\n", flush=True)
     return result
+
+
+def verdict(claim: dict) -> dict:
+    """What the registry keeps of a judged claim."""
+    kept = ("id", "on", "status", "numbers", "left", "right", "why", "source", "profile")
+    return {**{key: claim[key] for key in kept}, "notebook": claim["lesson"]}
 
 
 def report(results: list[Result], seconds: float, pages: Path | None) -> None:
@@ -242,10 +226,8 @@ def report(results: list[Result], seconds: float, pages: Path | None) -> None:
     if any(r.claims for r in results):
         print(claims_table(results), end="\n\n")
     failed = [r.name for r in results if r.error]
-    claims = [c for r in results for c in r.claims]
-    said = f"{len(results) - len(failed)} of {len(results)} lessons ran, {len(claims)} claims"
-    counts = {status: sum(c["status"] == status for c in claims) for status in {c["status"] for c in claims}}
-    said += f" ({', '.join(f'{n} {status}' for status, n in sorted(counts.items()))})" if counts else ""
+    said = f"{len(results) - len(failed)} of {len(results)} lessons ran, "
+    said += tally([c for r in results for c in r.claims])
     print(f"{said}, {seconds / 60:.1f} min" + (f"; pages in {pages}" if pages else ""))
     if failed:
         print(f"failed: {', '.join(failed)}")

@@ -210,6 +210,49 @@ def test_show_prints_source_with_its_place(capsys):
         lesson.show(len)
 
 
+def plumbed(x, device="cpu"):
+    """Double x, on a device."""
+    x = x.to(device)  # pragma: no cover
+    if x.is_cuda:
+        y = torch.utils.checkpoint.checkpoint(
+            torch.mul,
+            x,
+            2,
+        )
+    else:
+        y = 2 * x
+    # the device again
+    return y
+
+
+def test_show_leaves_out_what_only_plumbs_and_says_so(capsys):
+    lesson.show(plumbed, leave_out=("to(device)", "the device again"))
+    first, *shown = capsys.readouterr().out.splitlines()
+    assert first.endswith("; 2 lines that only plumb are left out")
+    assert shown[:3] == [
+        'def plumbed(x, device="cpu"):',
+        '    """Double x, on a device."""',
+        "    if x.is_cuda:",
+    ]
+    assert shown[-1] == "    return y" and "        y = 2 * x" in shown and len(shown) == 11
+    # the statement goes with all its lines, and its block remains
+    lesson.show(plumbed, leave_out=["torch.mul"])
+    said = capsys.readouterr().out
+    assert "5 lines that only plumb" in said and "    if x.is_cuda:\n        ...\n    else:\n" in said
+    compile(said, "shown", "exec")
+    # a compound statement goes with its blocks; signature and docstring stay, though they hold the word
+    lesson.show(plumbed, leave_out="device")
+    said = capsys.readouterr().out
+    assert "; 2 lines" in said and "Double x, on a device" in said and 'device="cpu"' in said
+    lesson.show(plumbed, leave_out=["is_cuda"])
+    said = capsys.readouterr().out
+    assert "y = " not in said and "; 8 lines" in said
+    lesson.show(plumbed, leave_out=["return y"])
+    assert "; 1 line that only plumbs is left out" in capsys.readouterr().out
+    with pytest.raises(UserError, match="no statement holds 'Double x'"):
+        lesson.show(plumbed, leave_out=["Double x"])
+
+
 def test_setup_seeds_and_reads_the_profile(monkeypatch, capsys):
     first = lesson.setup(3)
     a = torch.rand(2)

@@ -1,10 +1,12 @@
 """Recipes of chapter two, contrastive methods. gpu: published CIFAR-10 recipes where there are any.
 
-laptop: views chosen on `.val` of Toybox, seed 0. A toy's colour says which toy it is and not of which kind, so colours are
-turned by up to .4 of the circle, where photographs have .1: with .1 SimCLR's probe is at .722, with .4 at .808, with .5 at
-.802; crops of at least .3 of the image (.2: .797); temperature .2 (.1: .794, .5: .751); without grey .833, but k-NN falls.
+laptop: chosen on `.val` of Toybox, seed 0, linear probe. A toy's colour says which toy it is and not of which kind, so
+SimCLR's colours are turned by up to .4 of the circle, where photographs have .1: .722 with .1, .808 with .4, .802 with .5;
+crops of at least .3 of the image (.2: .797); temperature .2 (.1: .794, .5: .751); without grey .833 and .811 (seed 1), where
+k-NN fell to .733. Then the rate: .849 with twice the old one, 4e-3.
 photographs: 8 epochs of 20,000 images of CIFAR-10. The authors' CIFAR recipe (temperature .5, crops of at least .08) has
-.485 there, temperature .2 .499, and crops of .2 .506 (.1: .509; hue .2 instead of .1: .508; strength 1: .473).
+.485 there, temperature .2 .499, with crops of .2 .506 (temperature .1: .509; hue .2 instead of .1: .508; strength 1 with
+crops of .08: .473), and with twice the rate .515.
 
 SGD in the code of MoCo, NPID, CMC, PCL, PyContrast (InfoMin), VISSL (PIRL) and lightly (SimCLR) has plain momentum.
 """
@@ -63,15 +65,15 @@ RECIPES = {
     },
     "simclr": {
         "laptop": Recipe(
-            epochs=16, batch=128, optimizer="adamw", lr=2e-3, weight_decay=0.01,
+            epochs=16, batch=128, optimizer="adamw", lr=4e-3, weight_decay=0.01,
             arguments={"temperature": 0.2, "min_scale": 0.3, "hue": 0.4},
-            measured="toybox, val: linear probe 0.808 (random init 0.315), k-NN 0.775; seed 0; 2 minutes on one core",
+            measured="toybox, val: linear probe 0.849 (random init 0.315), k-NN 0.814; seed 0; 136 s on one core",
             nesterov=False,
         ),
         "photographs": Recipe(
-            epochs=8, batch=128, optimizer="adamw", lr=2e-3, weight_decay=0.01,
+            epochs=8, batch=128, optimizer="adamw", lr=4e-3, weight_decay=0.01,
             arguments={"temperature": 0.2, "min_scale": 0.2},
-            measured="20,000 images of CIFAR-10, val: linear probe 0.506, k-NN 0.484; seed 0; 160 s on one core",
+            measured="20,000 images of CIFAR-10, val: linear probe 0.515, k-NN 0.496; seed 0; 160 s on one core",
             nesterov=False,
         ),
         # Lightly's for CIFAR-10. The authors' (LARS, 1.0 for every 256 images) is made for 1,000 epochs: in 50 epochs of

@@ -1,4 +1,8 @@
-"""Recipes of chapter one, pretext tasks: RotNet's gpu schedule with a cosine, for the others plain AdamW."""
+"""Recipes of chapter one, pretext tasks: RotNet's gpu schedule with a cosine, for the others plain AdamW.
+
+RotNet's rate was chosen as SimCLR's was, on `.val`, seed 0, linear probe: on Toybox .749 with 1e-3 and .851 with 4e-3 (2e-3
+had .821 on the test images of three seeds); on photographs .461 with 2e-3 and .488 with 4e-3.
+"""
 
 from sslcourse.training.recipes.recipe import Recipe
 
@@ -6,12 +10,12 @@ from sslcourse.training.recipes.recipe import Recipe
 RECIPES = {
     "rotnet": {
         "laptop": Recipe(
-            epochs=6, batch=64, optimizer="adamw", lr=2e-3, weight_decay=0.01,
-            measured="toybox: linear probe 0.821 +- 0.012, three seeds; 75 s on two cores",
+            epochs=6, batch=64, optimizer="adamw", lr=4e-3, weight_decay=0.01,
+            measured="toybox, val: linear probe 0.851, k-NN 0.767; seed 0; 89 s on one core",
         ),
         "photographs": Recipe(
-            epochs=4, batch=64, optimizer="adamw", lr=2e-3, weight_decay=0.01,
-            measured="20,000 images of CIFAR-10, val: linear probe 0.461, k-NN 0.436; seed 0; 130 s on one core",
+            epochs=4, batch=64, optimizer="adamw", lr=4e-3, weight_decay=0.01,
+            measured="20,000 images of CIFAR-10, val: linear probe 0.488, k-NN 0.431; seed 0; 126 s on one core",
         ),
         "gpu": Recipe("resnet18", epochs=100, batch=128, lr=0.1, warmup=5),
     },
