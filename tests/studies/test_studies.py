@@ -405,10 +405,7 @@ def test_photographs_have_recipes_of_their_own(monkeypatch):
 def test_figure_5_compares_crop_with_the_best_other_of_each_seed():
     names = augmentations.DISTORTIONS
     rows = [
-        {"first": a, "second": b, "seed": seed, "value": 0.1}
-        for seed in (1, 0)
-        for a in names
-        for b in names
+        {"first": a, "second": b, "seed": seed, "value": 0.1} for seed in (1, 0) for a in names for b in names
     ]
 
     def set_value(first, second, *values):
