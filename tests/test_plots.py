@@ -32,6 +32,9 @@ FIGURES = {
     "groups": lambda c: plots.bars({"a": {"frozen": 0.5, "tuned": 0.6}, "b": {"tuned": 0.7}}, c, random=0.1),
     "label_curves": lambda c: plots.label_curves({"scratch": {0.01: 0.2, 0.1: (0.5, 0.1), 1.0: 0.9}}, c),
     "heatmap": lambda c: plots.heatmap(torch.eye(3), ["a", "b", "c"], ["x", "y", "z"], c),
+    "heatmap, several": lambda c: plots.heatmap({"a": torch.eye(3), "b": torch.eye(3)}, ["a", "b", "c"], ["x", "y", "z"], c),
+    "bar_columns": lambda c: plots.bar_columns({"toys": {"a": [0.2, 0.3, 0.4], "b": 0.5}, "paper": {"b": 0.7}}, c),
+    "curve_columns": lambda c: plots.curve_columns({"toys": {"a": {32: [0.2, 0.3], 64: [0.4, 0.5]}}, "paper": {"b": {8: 0.7}}}, c),
     "confusion": lambda c: plots.confusion(torch.tensor([[8, 2], [1, 9]]), ["car", "tree"], c),
     "scatter": lambda c: plots.scatter({"leak": (0.9, 0.3), "cure": (0.5, 0.5)}, "x", "y", c, arrows=ARROWS),
     "gamut": lambda c: plots.gamut(BINS, {"p": torch.arange(len(BINS))}, c),
@@ -255,3 +258,40 @@ def test_moco_is_drawn_with_its_groups_named():
     assert "the gradient goes to theta alone" in plots.momentum_contrast(image, image, image).alt.lower()
     alt = plots.norm_groups(torch.rand(4, 3, 4, 4), {"q": [0, 1, 2, 3], "k": [2, 0, 3, 1]}, rows=2).alt
     assert alt.endswith("q: 1, 1, 2, 2; k: 2, 1, 2, 1.")
+
+
+def test_bar_columns_show_every_seed_in_the_row_of_its_name():
+    figure = plots.bar_columns({"toys": {"a": [0.2, 0.3, 0.4], "b": 0.5}, "paper": {"b": 0.7}})
+    toys, paper = figure.axes
+    assert [(round(bar.get_width(), 3), round(bar.get_y() + bar.get_height() / 2)) for bar in toys.patches] == [
+        (0.3, 0), (0.5, 1),
+    ]  # fmt: skip
+    assert [line.get_xdata().tolist() for line in toys.lines] == [[0.2, 0.3, 0.4]]
+    assert [round(bar.get_y() + bar.get_height() / 2) for bar in paper.patches] == [1]
+    assert "paper: b 70.0%" in figure.alt and not paper.lines
+
+
+def test_curve_columns_go_through_the_means_and_show_every_seed():
+    figure = plots.curve_columns({"toys": {"a": {32: [0.2, 0.4], 64: [0.5, 0.5]}}, "paper": {"b": {8: 0.7}}})
+    toys, paper = figure.axes
+    assert toys.lines[0].get_ydata() == pytest.approx([0.3, 0.5])
+    assert [line.get_ydata().tolist() for line in toys.lines[1:]] == [[0.2, 0.4], [0.5, 0.5]]
+    assert len(paper.lines) == 1 and toys.get_xscale() == "log"
+
+
+def test_signed_matrices_have_a_scale_that_diverges_from_zero():
+    names = ["a", "b"]
+    signed = plots.heatmap(
+        {"before": [[0.1, -0.2], [0.0, 0.3]], "after": [[0.9, -0.5], [0, 0]]}, names, names
+    )
+    for axes in signed.axes[:2]:
+        assert (
+            axes.images[0].get_clim() == pytest.approx((-0.9, 0.9)) and axes.images[0].cmap.name == "RdBu_r"
+        )
+    plain = plots.heatmap([[0.1, 0.2], [0.0, 0.3]], names, names)
+    assert plain.axes[0].images[0].cmap.name == "Blues" and plain.axes[0].images[0].get_clim()[0] == 0
+    assert "before: from -0.2 to 0.3, highest at b, b" in signed.alt
+
+
+def test_spread_says_mean_and_deviation_of_seeds_in_per_cent():
+    assert plots.spread([0.80, 0.81, 0.82]) == "81.0 ± 1.0" and plots.spread([0.5]) == "50.0"

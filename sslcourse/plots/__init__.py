@@ -19,7 +19,7 @@ from sslcourse.plots.charts import (
 from sslcourse.plots.columns import bar_columns, curve_columns
 from sslcourse.plots.figure import PALETTE, png, style, with_alt
 from sslcourse.plots.images import attention, grid, neighbours, overlay, segments, views
-from sslcourse.plots.tables import Table, table
+from sslcourse.plots.tables import Table, spread, table
 
 __all__ = [
     "PALETTE",
@@ -53,6 +53,7 @@ __all__ = [
     "rotation_task",
     "scatter",
     "segments",
+    "spread",
     "style",
     "table",
     "taxonomy",

@@ -218,29 +218,47 @@ def heatmap(
     matrix, rows: Sequence[str], columns: Sequence[str], caption: str = "", alt: str = "", *,
     xlabel: str = "", ylabel: str = "", digits: int = 2, limits: tuple[float, float] | None = None,
 ) -> Figure:  # fmt: skip
-    """A matrix (len(rows), len(columns)) as coloured cells with their numbers; NaN stays blank."""
-    values = numbers(matrix)
-    low, high = limits or (np.nanmin(values), np.nanmax(values))
-    figure, axes = canvas(max(1.6, 0.36 * len(rows)) + 1.1, caption)
-    shown = axes.imshow(values, cmap="Blues", vmin=low, vmax=high + 1e-12, aspect="auto")
-    for (r, c), value in np.ndenumerate(values):
-        if np.isfinite(value):
-            light = value < low + 0.55 * (high - low)
-            text = f"{value:.{digits}f}"
-            axes.text(c, r, text, ha="center", va="center", fontsize=8.5, color=BLACK if light else "white")
-    slant = {"rotation": 35, "ha": "right"} if max(map(len, columns)) * len(columns) > 75 else {}
-    axes.set_xticks(range(len(columns)), columns, **slant)
-    axes.set_yticks(range(len(rows)), rows)
-    axes.grid(False)
-    axes.spines[:].set_visible(False)
-    axes.tick_params(length=0)
-    axes.set_xlabel(xlabel)
-    axes.set_ylabel(ylabel)
-    bar = figure.colorbar(shown, ax=axes, pad=0.015, aspect=25)
+    """A matrix (len(rows), len(columns)) as coloured cells with their numbers; NaN stays blank.
+
+    matrix: or several by name, side by side on one scale of colours. limits: of that scale, default those of the
+    values. Where they lie on both sides of 0, the scale diverges from 0 and is made symmetric.
+    """
+    panels = {n: numbers(m) for n, m in (matrix if isinstance(matrix, Mapping) else {"": matrix}).items()}
+    everything = np.concatenate([values.ravel() for values in panels.values()])
+    low, high = limits or (np.nanmin(everything), np.nanmax(everything))
+    signed = low < 0 < high
+    if signed:
+        high = max(-low, high)
+        low = -high
+    figure, axes = canvas(
+        max(1.6, 0.36 * len(rows)) + 1.1, caption, 1, len(panels), squeeze=False, sharey=True
+    )
+    size = 8.5 if len(panels) == 1 else min(8.5, 60 / (len(columns) * len(panels)) * 2)
+    said = []
+    for cells, (name, values) in zip(axes[0], panels.items(), strict=True):
+        colours = "RdBu_r" if signed else "Blues"
+        shown = cells.imshow(values, cmap=colours, vmin=low, vmax=high + 1e-12, aspect="auto")
+        for (r, c), value in np.ndenumerate(values):
+            if np.isfinite(value):
+                dark = abs(value) > 0.6 * high if signed else value >= low + 0.55 * (high - low)
+                ink = {"fontsize": size, "color": "white" if dark else BLACK}
+                cells.text(c, r, f"{value:.{digits}f}", ha="center", va="center", **ink)
+        slant = max(map(len, columns)) * len(columns) * len(panels) > 75
+        cells.set_xticks(range(len(columns)), columns, **({"rotation": 35, "ha": "right"} if slant else {}))
+        cells.set_yticks(range(len(rows)), rows)
+        cells.grid(False)
+        cells.spines[:].set_visible(False)
+        cells.tick_params(length=0)
+        cells.set_title(name)
+        cells.set_xlabel(xlabel)
+        r, c = np.unravel_index(np.nanargmax(values), values.shape)
+        ends = f"from {np.nanmin(values):.3g} to {np.nanmax(values):.3g}, highest at {rows[r]}, {columns[c]}"
+        said.append(f"{name}: {ends}" if name else ends)
+    axes[0][0].set_ylabel(ylabel)
+    bar = figure.colorbar(shown, ax=axes[0].tolist(), pad=0.015, aspect=25)
     bar.outline.set_visible(False)
-    r, c = np.unravel_index(np.nanargmax(values), values.shape)
-    said = f"from {np.nanmin(values):.3g} to {np.nanmax(values):.3g}, highest at {rows[r]}, {columns[c]}"
-    return with_alt(figure, alt or f"Matrix of {len(rows)} by {len(columns)} numbers, {said}.", caption)
+    number = f"Matrix of {len(rows)} by {len(columns)} numbers"
+    return with_alt(figure, alt or f"{number}, {'; '.join(said)}.", caption)
 
 
 def confusion(matrix, classes: Sequence[str], caption: str = "", alt: str = "") -> Figure:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from statistics import fmean, stdev
 
 
 @dataclass
@@ -86,3 +87,9 @@ def table(
             bold |= {(r, c) for value, r in values if value == max(values)[0]}
     cells = [[text(v) for v in row] for row in raw]
     return Table([str(c) for c in columns], cells, numeric, bold, caption, references)
+
+
+def spread(shares: Sequence[float]) -> str:
+    """One number per seed, each in [0, 1] -> mean ± standard deviation in per cent, "81.3 ± 0.5"; of one seed, "81.3"."""
+    mean = f"{100 * fmean(shares):.1f}"
+    return f"{mean} ± {100 * stdev(shares):.1f}" if len(shares) > 1 else mean

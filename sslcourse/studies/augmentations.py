@@ -5,8 +5,11 @@ Every run is kept, so that a stopped record goes on with the next cell.
 
 from __future__ import annotations
 
+import torch
+from torch import Tensor
+
 from sslcourse import evaluate, nets
-from sslcourse.studies import trained
+from sslcourse.studies import pick, trained
 from sslcourse.studies.cifar import images
 from sslcourse.views import DISTORTIONS
 
@@ -29,3 +32,24 @@ def study(seed: int, kind: str = "toys"):
                 "random": base,
                 "loss": run.history[-1]["loss"],
             }
+
+
+def figure5(rows: list[dict]) -> Tensor:
+    """The recorded accuracies (7, 7, seeds): first transform, second transform; on the diagonal one alone."""
+    return torch.tensor([[pick(rows, first=a, second=b) for b in DISTORTIONS] for a in DISTORTIONS])
+
+
+def crop_alone(cells: Tensor) -> tuple[list[float], list[float]]:
+    """Of `figure5`: crop alone, and the best other transform alone, chosen for each seed."""
+    single = cells.diagonal()  # (7, 7, seeds) -> (seeds, 7)
+    crop = DISTORTIONS.index("crop")
+    others = [i for i in range(len(DISTORTIONS)) if i != crop]
+    return single[:, crop].tolist(), single[:, others].amax(1).tolist()
+
+
+def crop_and_colour(cells: Tensor) -> tuple[list[float], list[float]]:
+    """Of `figure5`: crop with colour, and the best other pair, chosen for each seed; a pair is the mean of both orders."""
+    i, j = torch.triu_indices(len(cells), len(cells), 1)
+    pairs = ((cells + cells.transpose(0, 1)) / 2)[i, j]  # (7, 7, seeds) -> (21, seeds)
+    wanted = (i == DISTORTIONS.index("crop")) & (j == DISTORTIONS.index("colour"))
+    return pairs[wanted][0].tolist(), pairs[~wanted].amax(0).tolist()

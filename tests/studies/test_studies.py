@@ -11,6 +11,7 @@ from sslcourse.data.toybox import render_world
 from sslcourse.errors import UserError
 from sslcourse.methods import METHODS
 from sslcourse.studies import (
+    augmentations,
     cifar,
     cifar_gpu,
     colour,
@@ -396,3 +397,29 @@ def test_photographs_have_recipes_of_their_own(monkeypatch):
     assert recipes.recipe("simclr", "toybox, turned", "laptop") is recipes.LAPTOP["simclr"]
     assert recipes.recipe("npid", "cifar10", "laptop") is recipes.LAPTOP["npid"]
     assert recipes.recipe("simclr", "cifar10", "gpu") is recipes.GPU["simclr"]
+
+
+def test_figure_5_compares_crop_with_the_best_other_of_each_seed():
+    names = augmentations.DISTORTIONS
+    rows = [
+        {"first": a, "second": b, "seed": seed, "value": 0.1} for seed in (1, 0) for a in names for b in names
+    ]
+
+    def set_value(first, second, *values):
+        for row in rows:
+            if (row["first"], row["second"]) == (first, second):
+                row["value"] = values[row["seed"]]
+
+    set_value("crop", "crop", 0.5, 0.6)
+    set_value("colour", "colour", 0.2, 0.7)  # another transform is the best other in each seed
+    set_value("sobel", "sobel", 0.4, 0.3)
+    set_value("crop", "colour", 0.8, 0.8)
+    set_value("colour", "crop", 0.6, 0.4)
+    set_value("sobel", "crop", 0.9, 0.1)
+    set_value("noise", "rotate", 0.1, 0.7)
+    cells = augmentations.figure5(rows)
+    assert cells.shape == (7, 7, 2) and cells[3, 0].tolist() == pytest.approx([0.9, 0.1])
+    crop, other = augmentations.crop_alone(cells)
+    assert crop == pytest.approx([0.5, 0.6]) and other == pytest.approx([0.4, 0.7])
+    pair, rest = augmentations.crop_and_colour(cells)
+    assert pair == pytest.approx([0.7, 0.6]) and rest == pytest.approx([0.5, 0.4])

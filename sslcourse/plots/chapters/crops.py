@@ -25,7 +25,7 @@ def _picture(axes: Axes, image: Tensor, x: float, y: float, side: float, frame: 
 @styled
 def two_branches(image: Tensor, first: Tensor, second: Tensor, caption: str = "", alt: str = "") -> Figure:
     """SimCLR's data flow with an image (3, H, W) and two views of it. The drawing is ours."""
-    figure, axes = _sheet(2.65, caption)
+    figure, axes = _sheet(2.85, caption)
     axes.set_autoscale_on(False)
     _picture(axes, image, 0.1, 0.85, 0.95)
     axes.text(0.57, 1.93, "image $x$", ha="center", va="center", fontsize=9.5, color=INK)
@@ -44,13 +44,23 @@ def two_branches(image: Tensor, first: Tensor, second: Tensor, caption: str = ""
             axes.text(x, middle, text, ha="center", va="center", fontsize=12, color=INK)
     both = {"arrowstyle": "<->", "mutation_scale": 12, "linewidth": 1.8}
     _arrow(axes, (6.85, 0.78), (6.85, 1.86), ORANGE, **both)
-    axes.text(6.98, 1.32, "the same image:\nagree!", va="center", fontsize=9.5, color=INK)
+    axes.text(6.98, 1.12, "$\\mathrm{sim}(z_i, z_j)/\\tau$", va="center", fontsize=10, color=INK)
+    axes.text(6.98, 1.45, "same image: up", va="center", fontsize=8.5, color=INK)
+    _arrow(axes, (6.85, 2.3), (6.85, 2.56), VERMILLION, **both)
+    axes.text(
+        6.75,
+        2.7,
+        "$z_k$ of all others: $\\mathrm{sim}(z_i, z_k)/\\tau$ down",
+        fontsize=8.5,
+        ha="center",
+        color=INK,
+    )
     for x, text in ((3.8, "the same weights"), (5.82, "the same weights")):
         axes.plot([x, x], [0.9, 1.74], color=GREY, linewidth=1, linestyle=(0, (2, 2)))
         axes.text(x, 1.32, text, ha="center", va="center", fontsize=8.5, color=GREY, backgroundcolor="white")
     said = (
         "Diagram: an image gives two random views; each passes through the same encoder f to h and the same head g "
-        "to z; the two z of one image must agree."
+        "to z. The similarity of the two z of one image, divided by tau, shall go up, that to all other z down."
     )
     return with_alt(figure, alt or said, caption)
 
