@@ -152,8 +152,6 @@ TABLES = (
           names={"plain": "NPID", "oracle": "NPID with an oracle"}),
     Table("Which views: SimCLR's Figure 5, linear probe", "augmentations", ("first",), told=(), across=("second",),
           note="A line's transform, then a column's, on one branch; three epochs."),
-    Table("The same on photographs", "augmentations_photographs", ("first",), told=(), across=("second",),
-          note="A line's transform, then a column's, on one branch; three epochs of 20,000 images of CIFAR-10."),
     Table("SimCLR", "simclr", ("batch", "epochs", "temperature", "width"), values=SCORE, by="what",
           where={"what": ("batch", "temperature", "width", "width, random")},
           kinds={"batch": "batch and epochs", "width, random": "width, at random initialisation"}),
