@@ -378,7 +378,7 @@ BEFORE_RECIPES = {
         "labels",
         "moco",
     ),
-    *("motion", "motivation", "normaliser", "rotations", "semisupervised", "simclr", "structure"),
+    *("motion", "motivation", "normaliser", "rotations", "semisupervised", "structure"),
     *(f"shortcut_{name}" for name in studies.SHORTCUTS),
 }
 
