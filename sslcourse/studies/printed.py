@@ -64,20 +64,23 @@ class Line:
     beside_where: dict | None = None  # default: the same rows
     key: str = "value"
     beside_key: str = "value"
-    beside_record: str = ""  # default: the same record
 
 
 def _on(protocol: str, method: str, **more) -> dict:
     return {"protocol": protocol, "method": method, **more}
 
 
-RANDOM, BARE = "random initialisation", _on("linear", "random")
+RANDOM, PROBED = "random initialisation", {"protocol": "linear"}
 CHANGED = {"data": "changed, 100 labels anew"}
 LINES = (
-    Line("linear probe, SimCLR (16 epochs)", "foundation", _on("linear", "simclr"), RANDOM, BARE),
-    Line("the same without colour distortion", "foundation", _on("linear", "simclr without colour"), RANDOM, BARE),
-    Line("linear probe, RotNet (6 epochs)", "rotations", _on("linear", "rotnet", layer="stage3"), RANDOM, BARE,
-         beside_record="foundation"),
+    Line("linear probe, SimCLR (16 epochs)", "simclr", {**PROBED, "what": "h"}, RANDOM, {**PROBED, "what": "random"}),
+    Line("the same without colour distortion", "simclr", {**PROBED, "what": "without colour"}, RANDOM,
+         {**PROBED, "what": "random"}),
+    Line("linear probe, RotNet (6 epochs)", "rotations", _on("linear", "rotnet", layer="stage3"), RANDOM,
+         _on("linear", "random", layer="stage3")),
+    Line("on photographs, linear probe: SimCLR (8 epochs)", "rotations_photographs",
+         _on("linear", "simclr", layer="stage3"), "RotNet (4 epochs)", _on("linear", "rotnet", layer="stage3")),
+    Line("cat or dog: SimCLR", "rotations_photographs", _on("pair", "simclr"), "RotNet", _on("pair", "rotnet")),
     Line("1% of the labels: frozen SimCLR", "labels", {"method": "frozen", "fraction": 0.01}, "from scratch",
          {"method": "scratch", "fraction": 0.01}),
     Line("from scratch, 10% of the labels", "labels", {"method": "scratch", "fraction": 0.1}, "all labels",

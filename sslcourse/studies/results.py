@@ -152,18 +152,18 @@ def _one_random(cells: dict, columns: list[tuple]) -> list[tuple]:
 
 
 def _glance(records: dict[str, dict]) -> dict:
-    """The first table, of LINES: a number, what it is beside, and the records of both."""
+    """The first table, of LINES: a number, what it is beside, and their record."""
     found = []
     for line in LINES:
-        other = line.beside_record or line.record
-        if line.record not in records or other not in records:
+        if line.record not in records:
             continue
         value = _of(records[line.record], line.where, line.key)
-        beside = _of(records[other], line.beside_where or line.where, line.beside_key) if line.beside else ""
-        names = ", ".join(map(_link, dict.fromkeys([line.record, *([other] * bool(line.beside))])))
-        found += [[line.what, value, line.beside, beside, names]] if value else []
+        beside = (
+            _of(records[line.record], line.beside_where or line.where, line.beside_key) if line.beside else ""
+        )
+        found += [[line.what, value, line.beside, beside, _link(line.record)]] if value else []
     columns = ["", "%", "beside", "%", "record"]
-    note = "Toybox and the small network throughout; the tables below have the rest."
+    note = "The small network throughout, on Toybox unless photographs are named; the tables below have the rest."
     return {
         "title": "At a glance",
         "source": "",
