@@ -44,7 +44,7 @@ class MoCo(Method):
     another view by a copy of both that follows slowly, psi <- m psi + (1 - m) theta, equation (2). The queue holds
     the latest K keys, without gradient. Defaults are those of v2 (2003.04297); v1 is `head="linear", views="v1",
     temperature=0.07`. `symmetric`: both views are query and key, the two losses are added and both keys enter (the
-    authors' CIFAR demo). `hue`: of v2's views; v1's is .4. m = 0: keys by the current encoder. `rows`: batch norm over
+    authors' CIFAR demo). `hue`: v2's views'; v1's is .4. m = 0: keys by the current encoder. `rows`: batch norm over
     so many images at a time, as if each group were on a device of its own (0: the whole batch); `shuffle` then deals
     the keys' images to other groups than the queries', so that the statistics of a group cannot give its keys away.
     With several processes, whose norm is over the global batch, `rows` is refused. Logged: `age`, the mean number of

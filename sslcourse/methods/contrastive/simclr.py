@@ -51,8 +51,8 @@ class SimCLR(Method):
     z = g(h), h = f(x): the loss sees z, everything afterwards uses h. `kept`: f, the online encoder.
     Views are those of the paper's CIFAR-10 experiments (no blur); `strength=0, grey=0` takes colour
     distortion away; `hue` None is a fifth of the strength. `one_branch`, names of DISTORTIONS, is the paper's
-    Figure 5: these, in this order, are all that is done to the second view, and the first is the image as it is. `hidden` 0 means as wide as h; `block`
-    is that of `nt_xent`.
+    Figure 5: these, in this order, are all that is done to the second view, and the first is the image as it is.
+    `hidden` 0 means as wide as h; `block` is that of `nt_xent`.
 
     Symbols: f -> `encoder`, g -> `projector`, tau -> `temperature`, N -> images over all processes.
     Differs: the loss is the mean over 2N of the paper; the code adds two means over N, which is twice it. The head is
