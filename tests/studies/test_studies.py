@@ -378,7 +378,7 @@ BEFORE_RECIPES = {
         "labels",
         "moco",
     ),
-    *("motion", "motivation", "normaliser", "rotations", "semisupervised", "structure"),
+    *("motion", "motivation", "normaliser", "semisupervised", "structure"),
     *(f"shortcut_{name}" for name in studies.SHORTCUTS),
 }
 
