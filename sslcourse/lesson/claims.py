@@ -18,12 +18,11 @@ from sslcourse import plots
 from sslcourse.errors import UserError
 from sslcourse.lesson.showing import _emit
 from sslcourse.studies.records import ROOT
-from sslcourse.talk.registry import KINDS, STATUSES, Claim, registered
+from sslcourse.talk.registry import KINDS, ON, STATUSES, Claim, registered
 from sslcourse.training import recipes
 
 AMBER = "#9A6700"
 COLOURS = {"holds": plots.figure.GREEN, "not settled": plots.figure.GREY, "does not hold": AMBER}
-ON = ("toys", "photographs")
 
 
 class ClaimError(AssertionError):

@@ -12,7 +12,8 @@ from statistics import fmean, stdev
 from sslcourse.errors import UserError
 from sslcourse.studies.printed import LINES, NAMES, PROTOCOLS, TABLES, Table, Value
 from sslcourse.studies.records import results_dir
-from sslcourse.talk.judged import ON, counts, judged
+from sslcourse.talk.judged import counts, judged
+from sslcourse.talk.registry import ON
 
 COMMAND = "sslcourse report --markdown > RESULTS.md"
 HEAD = f"""# Results

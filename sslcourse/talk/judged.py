@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from sslcourse.talk import statements
-from sslcourse.talk.registry import KINDS, claims, verdicts
+from sslcourse.talk.registry import KINDS, ON, claims, verdicts
 
-ON = ("toys", "photographs")
 OPEN, BEYOND = "not judged yet", "-"
 
 

@@ -22,6 +22,7 @@ from sslcourse.errors import UserError
 HERE = Path(__file__).parent
 KINDS = {"talk": "the talk's", "field": "the field's", "ours": "ours"}
 RELATIONS = ("more", "within")
+ON = ("toys", "photographs")  # what a claim may be judged on
 STATUSES = ("holds", "not settled", "does not hold")
 
 
