@@ -28,6 +28,8 @@ def examine() -> list[dict]:
         extra = "extra" in str(need.marker or "")
         if need.name == "sslcourse" or (extra and need.name not in ("jupyterlab", "nbval", "nbconvert")):
             continue
+        if need.marker and not need.marker.evaluate({"extra": "lab"}):
+            continue  # not for this Python
         try:
             version = importlib.metadata.version(need.name)
         except importlib.metadata.PackageNotFoundError:

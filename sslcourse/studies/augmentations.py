@@ -1,5 +1,8 @@
 """Lesson 06: SimCLR's Figure 5. One view is the image as it is, the other is distorted once or twice.
 
+The paper has every pair in both orders; here each comes once, in the order of DISTORTIONS. On toys the order had
+moved the accuracy by 1.5 points on average.
+
 Every run is kept, so that a stopped record goes on with the next cell.
 """
 
@@ -20,8 +23,8 @@ def study(seed: int, kind: str = "toys"):
     data = images(kind)
     fresh = nets.random_like(nets.encoder("small"), seed)
     base = evaluate.linear(fresh, data, seed=seed, beside_random=False).value
-    for first in DISTORTIONS:
-        for second in DISTORTIONS:
+    for i, first in enumerate(DISTORTIONS):
+        for second in DISTORTIONS[i:]:
             names = [first] if first == second else [first, second]
             run = trained("simclr", data, seed, epochs=EPOCHS, one_branch=names)
             value = evaluate.linear(run.encoder, data, seed=seed, beside_random=False).value
@@ -35,8 +38,13 @@ def study(seed: int, kind: str = "toys"):
 
 
 def figure5(rows: list[dict]) -> Tensor:
-    """The recorded accuracies (7, 7, seeds): first transform, second transform; on the diagonal one alone."""
-    return torch.tensor([[pick(rows, first=a, second=b) for b in DISTORTIONS] for a in DISTORTIONS])
+    """The recorded accuracies (7, 7, seeds), symmetric: of two transforms; on the diagonal of one alone."""
+
+    def cell(i: int, j: int) -> list[float]:
+        return pick(rows, first=DISTORTIONS[min(i, j)], second=DISTORTIONS[max(i, j)])
+
+    count = range(len(DISTORTIONS))
+    return torch.tensor([[cell(i, j) for j in count] for i in count])
 
 
 def crop_alone(cells: Tensor) -> tuple[list[float], list[float]]:
@@ -48,8 +56,8 @@ def crop_alone(cells: Tensor) -> tuple[list[float], list[float]]:
 
 
 def crop_and_colour(cells: Tensor) -> tuple[list[float], list[float]]:
-    """Of `figure5`: crop with colour, and the best other pair, chosen for each seed; a pair is the mean of both orders."""
+    """Of `figure5`: crop with colour, and the best other pair, chosen for each seed."""
     i, j = torch.triu_indices(len(cells), len(cells), 1)
-    pairs = ((cells + cells.transpose(0, 1)) / 2)[i, j]  # (7, 7, seeds) -> (21, seeds)
+    pairs = cells[i, j]  # (7, 7, seeds) -> (21, seeds)
     wanted = (i == DISTORTIONS.index("crop")) & (j == DISTORTIONS.index("colour"))
     return pairs[wanted][0].tolist(), pairs[~wanted].amax(0).tolist()

@@ -402,7 +402,10 @@ def test_photographs_have_recipes_of_their_own(monkeypatch):
 def test_figure_5_compares_crop_with_the_best_other_of_each_seed():
     names = augmentations.DISTORTIONS
     rows = [
-        {"first": a, "second": b, "seed": seed, "value": 0.1} for seed in (1, 0) for a in names for b in names
+        {"first": a, "second": b, "seed": seed, "value": 0.1}
+        for seed in (1, 0)
+        for i, a in enumerate(names)
+        for b in names[i:]
     ]
 
     def set_value(first, second, *values):
@@ -413,12 +416,11 @@ def test_figure_5_compares_crop_with_the_best_other_of_each_seed():
     set_value("crop", "crop", 0.5, 0.6)
     set_value("colour", "colour", 0.2, 0.7)  # another transform is the best other in each seed
     set_value("sobel", "sobel", 0.4, 0.3)
-    set_value("crop", "colour", 0.8, 0.8)
-    set_value("colour", "crop", 0.6, 0.4)
-    set_value("sobel", "crop", 0.9, 0.1)
-    set_value("noise", "rotate", 0.1, 0.7)
+    set_value("crop", "colour", 0.7, 0.6)
+    set_value("crop", "sobel", 0.5, 0.1)
+    set_value("noise", "rotate", 0.1, 0.4)
     cells = augmentations.figure5(rows)
-    assert cells.shape == (7, 7, 2) and cells[3, 0].tolist() == pytest.approx([0.9, 0.1])
+    assert cells.shape == (7, 7, 2) and cells[3, 0].tolist() == pytest.approx([0.5, 0.1])
     crop, other = augmentations.crop_alone(cells)
     assert crop == pytest.approx([0.5, 0.6]) and other == pytest.approx([0.4, 0.7])
     pair, rest = augmentations.crop_and_colour(cells)
