@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from sslcourse.training.recipes import contrastive, control, pretext
+from sslcourse.training.recipes import contrastive, control, distillation, pretext
 from sslcourse.training.recipes.recipe import PROFILES, Recipe, profile
 
 CHAPTERS = (
     control,
     pretext,
     contrastive,
+    distillation,
 )  # a file per chapter of the talk; each has both profiles side by side
 LAPTOP, PHOTOGRAPHS, GPU = (
     {name: each[key] for chapter in CHAPTERS for name, each in chapter.RECIPES.items() if key in each}
