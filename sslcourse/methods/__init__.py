@@ -16,6 +16,8 @@ from sslcourse.methods.contrastive.simclr import SimCLR
 from sslcourse.methods.contrastive.triplet import Triplet
 from sslcourse.methods.distillation.barlow import Barlow
 from sslcourse.methods.distillation.byol import BYOL
+from sslcourse.methods.distillation.simsiam import SimSiam
+from sslcourse.methods.distillation.vicreg import VICReg
 from sslcourse.methods.method import Method, Paper
 from sslcourse.methods.pretext.color_proxy import ColorProxy
 from sslcourse.methods.pretext.colorization import Colorization
@@ -57,10 +59,12 @@ __all__ = [
     "Paper",
     "RotNet",
     "SimCLR",
+    "SimSiam",
     "SplitBrain",
     "Supervised",
     "Tracking",
     "Triplet",
+    "VICReg",
     "VideoColor",
 ]
 
@@ -94,6 +98,8 @@ METHODS: dict[str, type[Method]] = {  # in the talk's order
         NAT,
         DetCon,
         BYOL,
+        SimSiam,
         Barlow,
+        VICReg,
     )
 }

@@ -78,6 +78,7 @@ EASIER = {  # the tiny set tells places by brightness and colour, which two meth
     "pcl": {"length": 48, "momentum": 0.5, "min_scale": 0.9, "warmup": 0, "clusters": [4]},
     "infomin": {"length": 16, "momentum": 0.5, "min_scale": 1.0, "operations": 0, "beta": 0.0},
     "byol": {"momentum": 0.5, "min_scale": 0.9},
+    "vicreg": {"min_scale": 0.9, "hue": 0.1},
 }  # fmt: skip
 
 

@@ -15,7 +15,7 @@ def momentum_copy(module: nn.Module) -> nn.Module:
 
 
 def rising(momentum: float, progress: float) -> float:
-    """m from `momentum` (progress 0) to 1 (progress 1) along a cosine: 1 - (1 - m_0) (cos(pi k / K) + 1) / 2 (BYOL)."""
+    """BYOL's m, from `momentum` at progress 0 to 1 at progress 1: 1 - (1 - m_0) (cos(pi k / K) + 1) / 2."""
     return 1 - (1 - momentum) * (math.cos(math.pi * progress) + 1) / 2
 
 

@@ -15,6 +15,17 @@ RECIPES = {
             arguments={"hidden": 1024, "momentum": 0.99, "constant_momentum": True},
         ),
     },
+    "simsiam": {
+        "laptop": Recipe(
+            epochs=14, batch=128, optimizer="adamw", lr=4e-3, weight_decay=0.01,
+            arguments={"hidden": 256, "dim": 256, "bottleneck": 64, "min_scale": 0.3, "hue": 0.4},
+        ),
+        # the authors' for CIFAR-10, but for their 800 epochs
+        "gpu": Recipe(
+            "resnet18", epochs=200, batch=512, lr=0.06, weight_decay=5e-4, warmup=0, arguments={"layers": 2},
+            nesterov=False,
+        ),
+    },
     "barlow": {
         "laptop": Recipe(
             epochs=14, batch=128, optimizer="adamw", lr=4e-3, weight_decay=0.01,
@@ -26,6 +37,17 @@ RECIPES = {
         "gpu": Recipe(
             "resnet18", epochs=200, batch=512, lr=0.24, weight_decay=5e-4, warmup=0, nesterov=False,
             arguments={"hidden": 2048, "dim": 2048, "layers": 2, "lam": 0.005, "bias_rate": 1.0},
+        ),
+    },
+    "vicreg": {
+        "laptop": Recipe(
+            epochs=14, batch=128, optimizer="adamw", lr=4e-3, weight_decay=0.01,
+            arguments={"hidden": 256, "dim": 256, "min_scale": 0.3, "hue": 0.4},
+        ),
+        # the authors' rate for ImageNet with the expander and the crops that solo-learn gives CIFAR-10
+        "gpu": Recipe(
+            "resnet18", epochs=200, batch=512, optimizer="lars", lr=0.4, weight_decay=1e-6, warmup=10,
+            arguments={"hidden": 2048, "dim": 2048, "min_scale": 0.2},
         ),
     },
 }  # fmt: skip
