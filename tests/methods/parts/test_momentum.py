@@ -29,3 +29,4 @@ def test_rising_goes_from_momentum_to_1_along_a_cosine():
     steps = [rising(0.6, k / 10) for k in range(11)]
     assert steps[0] == 0.6 and steps[5] == pytest.approx(0.8) and steps[10] == 1
     assert steps == sorted(steps)
+    assert rising(0.6, 0.25) == pytest.approx(1 - 0.2 * (1 + 2**-0.5))
