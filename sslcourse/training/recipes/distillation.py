@@ -1,4 +1,10 @@
-"""Recipes of chapter three, self-distillation and bags of visual words. gpu: published CIFAR-10 recipes where there are any."""
+"""Recipes of chapter three, self-distillation and bags of visual words. gpu: published CIFAR-10 recipes where there are any.
+
+laptop: chosen on `.val` of Toybox, seed 0, linear probe after 3 epochs (a cosine of its own), from SimCLR's rate and views.
+BYOL: with a target that begins as a copy .421, of random weights .351 (m .99; 2e-3 had .400 and .320); m .95 .429, heads of
+512 .434, batches of 64 .430 in half as much time again. SimSiam: SGD with .1 .359, AdamW .438. Barlow Twins: lambda .0051
+.442, .02 .514.
+"""
 
 from sslcourse.training.recipes.recipe import Recipe
 
@@ -7,7 +13,10 @@ RECIPES = {
     "byol": {
         "laptop": Recipe(
             epochs=12, batch=128, optimizer="adamw", lr=4e-3, weight_decay=0.01,
-            arguments={"hidden": 256, "dim": 128, "momentum": 0.99, "min_scale": 0.3, "hue": 0.4},
+            arguments={
+                "hidden": 256, "dim": 128, "momentum": 0.95, "fresh_target": False, "min_scale": 0.3, "hue": 0.4,
+            },
+            measured="toybox, 3 epochs: linear probe on val 0.429, k-NN 0.319 (random init 0.315 linear), seed 0; 32 s of CPU",
         ),
         # Lightly's for CIFAR-10 (k-NN 0.872). Its loss is a quarter of the paper's: rate and decay have been translated.
         "gpu": Recipe(
@@ -17,8 +26,9 @@ RECIPES = {
     },
     "simsiam": {
         "laptop": Recipe(
-            epochs=14, batch=128, optimizer="adamw", lr=4e-3, weight_decay=0.01,
+            epochs=12, batch=128, optimizer="adamw", lr=4e-3, weight_decay=0.01,
             arguments={"hidden": 256, "dim": 256, "bottleneck": 64, "min_scale": 0.3, "hue": 0.4},
+            measured="toybox, 3 epochs: linear probe on val 0.438, k-NN 0.336 (random init 0.315 linear), seed 0; 34 s of CPU",
         ),
         # the authors' for CIFAR-10, but for their 800 epochs
         "gpu": Recipe(
@@ -28,10 +38,11 @@ RECIPES = {
     },
     "barlow": {
         "laptop": Recipe(
-            epochs=14, batch=128, optimizer="adamw", lr=4e-3, weight_decay=0.01,
+            epochs=12, batch=128, optimizer="adamw", lr=4e-3, weight_decay=0.01,
             arguments={
-                "hidden": 256, "dim": 256, "lam": 0.0051, "scale": 0.1, "bias_rate": 1.0, "min_scale": 0.3, "hue": 0.4,
+                "hidden": 256, "dim": 256, "lam": 0.02, "scale": 0.1, "bias_rate": 1.0, "min_scale": 0.3, "hue": 0.4,
             },
+            measured="toybox, 3 epochs: linear probe on val 0.514, k-NN 0.416 (random init 0.315 linear), seed 0; 40 s of CPU",
         ),
         # Lightly's for CIFAR-10 (k-NN 0.827), but for the views, which are the paper's
         "gpu": Recipe(
@@ -41,8 +52,9 @@ RECIPES = {
     },
     "vicreg": {
         "laptop": Recipe(
-            epochs=14, batch=128, optimizer="adamw", lr=4e-3, weight_decay=0.01,
+            epochs=12, batch=128, optimizer="adamw", lr=4e-3, weight_decay=0.01,
             arguments={"hidden": 256, "dim": 256, "min_scale": 0.3, "hue": 0.4},
+            measured="toybox, 3 epochs: linear probe on val 0.555, k-NN 0.489 (random init 0.315 linear), seed 0; 35 s of CPU",
         ),
         # the authors' rate for ImageNet with the expander and the crops that solo-learn gives CIFAR-10
         "gpu": Recipe(
