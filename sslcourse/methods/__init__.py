@@ -14,6 +14,10 @@ from sslcourse.methods.contrastive.pcl import PCL
 from sslcourse.methods.contrastive.pirl import PIRL
 from sslcourse.methods.contrastive.simclr import SimCLR
 from sslcourse.methods.contrastive.triplet import Triplet
+from sslcourse.methods.distillation.barlow import Barlow
+from sslcourse.methods.distillation.byol import BYOL
+from sslcourse.methods.distillation.simsiam import SimSiam
+from sslcourse.methods.distillation.vicreg import VICReg
 from sslcourse.methods.method import Method, Paper
 from sslcourse.methods.pretext.color_proxy import ColorProxy
 from sslcourse.methods.pretext.colorization import Colorization
@@ -30,12 +34,14 @@ from sslcourse.methods.supervised import Supervised
 
 __all__ = [
     "AMDIM",
+    "BYOL",
     "CMC",
     "CPC",
     "METHODS",
     "NAT",
     "PCL",
     "PIRL",
+    "Barlow",
     "ColorProxy",
     "Colorization",
     "Context",
@@ -53,10 +59,12 @@ __all__ = [
     "Paper",
     "RotNet",
     "SimCLR",
+    "SimSiam",
     "SplitBrain",
     "Supervised",
     "Tracking",
     "Triplet",
+    "VICReg",
     "VideoColor",
 ]
 
@@ -89,5 +97,9 @@ METHODS: dict[str, type[Method]] = {  # in the talk's order
         InfoMin,
         NAT,
         DetCon,
+        BYOL,
+        SimSiam,
+        Barlow,
+        VICReg,
     )
 }

@@ -13,13 +13,19 @@ from sslcourse.training.recipes import Recipe
 def make_optimizer(method: Method, recipe: Recipe) -> torch.optim.Optimizer:
     """SGD (with plain or Nesterov's momentum, as the recipe says), AdamW or LARS over the method's groups.
 
-    A group's `base` is its own full learning rate.
+    A group's `base` is its own full learning rate; `constant_lr` says that it stays there.
     """
     groups = []
     for group in method.parameter_groups():
         scale = group.pop("lr_scale", 1.0)
         groups.append(
-            {"weight_decay": recipe.weight_decay, **group, "lr": recipe.lr * scale, "base": recipe.lr * scale}
+            {
+                "weight_decay": recipe.weight_decay,
+                "constant_lr": False,
+                **group,
+                "lr": recipe.lr * scale,
+                "base": recipe.lr * scale,
+            }
         )
     if recipe.optimizer == "sgd":
         nesterov = recipe.nesterov and recipe.momentum > 0

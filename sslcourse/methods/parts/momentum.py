@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 
 import torch
 from torch import nn
@@ -11,6 +12,11 @@ from torch import nn
 def momentum_copy(module: nn.Module) -> nn.Module:
     """A copy that no gradient reaches; `follow` moves it."""
     return copy.deepcopy(module).requires_grad_(False)
+
+
+def rising(momentum: float, progress: float) -> float:
+    """BYOL's m, from `momentum` at progress 0 to 1 at progress 1: 1 - (1 - m_0) (cos(pi k / K) + 1) / 2."""
+    return 1 - (1 - momentum) * (math.cos(math.pi * progress) + 1) / 2
 
 
 @torch.no_grad()

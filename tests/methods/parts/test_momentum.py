@@ -1,7 +1,8 @@
+import pytest
 import torch
 from torch import nn
 
-from sslcourse.methods.parts.momentum import follow, momentum_copy
+from sslcourse.methods.parts.momentum import follow, momentum_copy, rising
 
 
 def test_follow_moves_parameters_by_their_share_and_leaves_buffers():
@@ -22,3 +23,10 @@ def test_follow_moves_parameters_by_their_share_and_leaves_buffers():
     assert all(torch.equal(a, b) for a, b in zip(held, slow.parameters(), strict=True))
     follow(slow, online, 0.0)
     assert all(torch.equal(a, b) for a, b in zip(slow.parameters(), online.parameters(), strict=True))
+
+
+def test_rising_goes_from_momentum_to_1_along_a_cosine():
+    steps = [rising(0.6, k / 10) for k in range(11)]
+    assert steps[0] == 0.6 and steps[5] == pytest.approx(0.8) and steps[10] == 1
+    assert steps == sorted(steps)
+    assert rising(0.6, 0.25) == pytest.approx(1 - 0.2 * (1 + 2**-0.5))
