@@ -16,7 +16,8 @@ class Stub(Method):
 
     def __init__(self, encoder, *, momentum: float = 0.9, fail_at: int = -1):
         super().__init__(encoder)
-        from sslcourse.nets import frozen, random_like
+        from sslcourse.methods.parts.frozen import frozen
+        from sslcourse.nets import random_like
 
         self.momentum, self.fail_at = momentum, fail_at
         self.head = nn.Linear(encoder.dim, 4)

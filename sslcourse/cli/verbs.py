@@ -63,7 +63,7 @@ def pretrain(a) -> tuple[dict, str]:
         recipe = replace(recipe, encoder=a.encoder, encoder_arguments={})
     changed = {name: getattr(a, name) for name in ("batch", "lr") if getattr(a, name) is not None}
     run = training.pretrain(
-        a.method, load(a), recipe=replace(recipe, **changed), epochs=a.epochs, out=a.out, seed=a.seed,
+        a.method, load(a), teacher=a.teacher, recipe=replace(recipe, **changed), epochs=a.epochs, out=a.out, seed=a.seed,
         device=a.device, precision=a.precision, resume=not a.fresh, extend=a.extend,
     )  # fmt: skip
     last = run.history[-1]

@@ -32,8 +32,11 @@ def study(seed: int):
     data = cifar10(5_000)
     thousand = few(data)
     thousand.name = "cifar10, 1,000 images"
+    runs = {}
     for name, method in METHODS.items():
         if not method.clips:
-            run, rows = scores(name, name, thousand if name in VISITS else data, seed, data)
+            more = {"teacher": runs[method.taught_by]} if method.taught_by else {}
+            run, rows = scores(name, name, thousand if name in VISITS else data, seed, data, **more)
+            runs[name] = run
             yield from rows
             yield from labelled(name, run, data, seed)

@@ -14,6 +14,7 @@ from sslcourse.views.compose import (
     weak_view,
 )
 from sslcourse.views.crops import HorizontalFlip, MultiCrop, RandomResizedCrop, ShiftCrop, resized_crop
+from sslcourse.views.cutmix import cutmix
 from sslcourse.views.distort import Cutout, GaussianNoise, RandomQuarterTurn, Sobel, sobel
 from sslcourse.views.exemplar import ExemplarView, principal_colours
 from sslcourse.views.lab import lab_to_rgb, rgb_to_lab
@@ -56,6 +57,7 @@ __all__ = [
     "View",
     "byol_views",
     "cut",
+    "cutmix",
     "degrade",
     "dino_views",
     "distorted_view",

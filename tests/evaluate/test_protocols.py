@@ -23,8 +23,8 @@ from sslcourse.evaluate import (
     subset,
 )
 from sslcourse.evaluate.factors import r_squared, readable, target
+from sslcourse.methods.parts.frozen import frozen
 from sslcourse.nets import encoder as build
-from sslcourse.nets import frozen
 
 
 class Stub(nn.Module):
