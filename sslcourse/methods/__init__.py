@@ -15,6 +15,7 @@ from sslcourse.methods.contrastive.pirl import PIRL
 from sslcourse.methods.contrastive.simclr import SimCLR
 from sslcourse.methods.contrastive.triplet import Triplet
 from sslcourse.methods.distillation.bownet import BoWNet
+from sslcourse.methods.distillation.obow import OBoW
 from sslcourse.methods.method import Method, Paper
 from sslcourse.methods.pretext.color_proxy import ColorProxy
 from sslcourse.methods.pretext.colorization import Colorization
@@ -52,6 +53,7 @@ __all__ = [
     "Method",
     "MoCo",
     "MoCoV3",
+    "OBoW",
     "Paper",
     "RotNet",
     "SimCLR",
@@ -92,5 +94,6 @@ METHODS: dict[str, type[Method]] = {  # in the talk's order
         NAT,
         DetCon,
         BoWNet,
+        OBoW,
     )
 }

@@ -77,6 +77,7 @@ EASIER = {  # the tiny set tells places by brightness and colour, which two meth
     "moco_v3": {"temperature": 0.1, "momentum": 0.5, "min_scale": 0.9},
     "pcl": {"length": 48, "momentum": 0.5, "min_scale": 0.9, "warmup": 0, "clusters": [4]},
     "infomin": {"length": 16, "momentum": 0.5, "min_scale": 1.0, "operations": 0, "beta": 0.0},
+    "obow": {"words": 24, "momentum": 0.5, "crop_scale": [0.8, 1.0], "patches": 0},
     "bownet": {"words": 12, "cutmix": 0.0, "min_scale": 0.9},
 }  # fmt: skip
 

@@ -33,6 +33,7 @@ CASES = {name: (name, {}) for name in METHODS} | {
     "pirl, turned": ("pirl", {"transform": "rotation", "lam": 0.3}),
     "detcon S": ("detcon", {"kind": "S"}),
     "bownet, binary": ("bownet", {"binary": True, "cosine": True, "cutmix": 1.0}),
+    "obow, one level, no patches": ("obow", {"levels": 1, "patches": 0}),
     "moco, symmetric": ("moco", {"symmetric": True}),
 }
 SMALL = {
