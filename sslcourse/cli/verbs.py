@@ -24,6 +24,7 @@ def methods(a) -> tuple[list, str]:
             "paper": str(m.paper),
             "title": m.paper.title,
             "arxiv": m.paper.arxiv,
+            "taught_by": m.taught_by,
             "file": Path(inspect.getfile(m)).relative_to(package).as_posix(),
         }
         for name, m in METHODS.items()

@@ -66,7 +66,10 @@ def find_teacher(
             f"{where} was made by {type(teacher.method).__name__} with parts of its own, which sslcourse cannot build"
             f" again: {method} can learn from a run of a method and an encoder that it knows"
         )
-    epochs, done = config["recipe"]["epochs"], teacher.history[-1]["epoch"] if teacher.history else 0
+    epochs, done = (
+        config.get("recipe", {}).get("epochs", 1),
+        teacher.history[-1]["epoch"] if teacher.history else 0,
+    )
     if done < epochs:
         raise UserError(
             f"{where} is an unfinished run, {done} of {epochs} epochs: give its pretrain again, then {method} can learn from it"

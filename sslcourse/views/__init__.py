@@ -15,11 +15,11 @@ from sslcourse.views.compose import (
     weak_view,
 )
 from sslcourse.views.crops import HorizontalFlip, MultiCrop, RandomResizedCrop, ShiftCrop, resized_crop
-from sslcourse.views.cutmix import cutmix
 from sslcourse.views.distort import Cutout, GaussianNoise, RandomQuarterTurn, Sobel, sobel
 from sslcourse.views.exemplar import ExemplarView, principal_colours
 from sslcourse.views.lab import lab_to_rgb, rgb_to_lab
 from sslcourse.views.lens import Lens
+from sslcourse.views.mix import cutmix
 from sslcourse.views.patches import (
     cut,
     degrade,

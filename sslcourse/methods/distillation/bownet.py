@@ -32,11 +32,11 @@ class BoWNet(Method):
     how often each word v_k is the nearest to a feature of the teacher's layer `stage` ("": its last), or whether it
     ever is (`binary`), as shares of 1; g a perturbation: crop (of at least `min_scale`), flip, jitter, grey, and with
     probability `cutmix` a box of the batch's next image, whose words then count by their share of the area. f starts
-    afresh. `prepare` finds the K words by k-means over all places of `sampled` training images, at most. gamma learns;
-    it begins at `gamma`. `cosine`: f has unit length, too. The teacher is any finished run (usual: RotNet), of which
-    the kept encoder stays, frozen, with the layers it has. Logged: `perplexity`, how many words are in use; `kl`, the
-    loss without the entropy of its targets. `blur` None: only if the encoder is for more than 32 px. A new run can
-    teach another (the paper's iterations). `kept`: f, the student.
+    afresh. `prepare` finds the K words by k-means over all places of `sampled` training images, at most. gamma
+    learns; it begins at `gamma`. `cosine`: f has unit length, too. The teacher is any finished run (usual: RotNet),
+    of which the kept encoder stays, frozen, with the layers it has. Logged: `perplexity`, how many words are in use;
+    `kl`, the loss without the entropy of its targets. `blur` None: only if the encoder is for more than 32 px. A new
+    run can teach another (the paper's iterations). `kept`: f, the student.
 
     Symbols: Phi-hat -> `teacher`, Phi -> `encoder`, V -> `vocabulary`, K -> `words`, y -> `y`; Omega's gamma, w ->
     `scale`, `weight`; g -> `view` and `cutmix`.

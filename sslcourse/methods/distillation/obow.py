@@ -52,22 +52,22 @@ class OBoW(Method):
     """Student and teacher learn together, and with them the vocabulary.
 
     L = sum over crops and patches of the mean over levels l of -sum_k y_k log softmax_k(kappa f.G_l(v_k)). y: for the
-    whole image, flipped at random, the teacher's map x of level l, q_k(u) = softmax_k(-(inv_delta / mu) |x(u) - v_k|^2)
-    at each place u, y_k = max_u q_k(u), as shares of 1. f, of any length, is the student's features of a part: `crops`
-    crops of `crop` of the image's side and `crop_scale` of its area, `patches` patches of `patch` of its side, cut
-    from a 3x3 grid over the image enlarged by 8/7 (jitter 3/28 of the side); 0: none. `levels`: the last so many
-    layers of the encoder, each with a vocabulary of K `words` and a generator G (1: words of one scale). The teacher
-    follows, alpha from `momentum` to 1 along a cosine. Logged: `kl`, the loss without its targets' entropy, and each
-    level's perplexity, how many words are in use, of K. `blur` None: only if the encoder is for more than 32 px.
-    `kept`: f, the student.
+    whole image, flipped at random, the teacher's map x of level l, q_k(u) = softmax_k(-(inv_delta / mu) |x(u) -
+    v_k|^2) at each place u, y_k = max_u q_k(u), as shares of 1. f, of any length, is the student's features of a
+    part: `crops` crops of `crop` of the image's side and `crop_scale` of its area, `patches` patches of `patch` of
+    its side, cut from a 3x3 grid over the image enlarged by 8/7 (jitter 3/28 of the side); 0: none. `levels`: the
+    last so many layers of the encoder, each with a vocabulary of K `words` and a generator G (1: words of one scale).
+    The teacher follows, alpha from `momentum` to 1 along a cosine. Logged: `kl`, the loss without its targets'
+    entropy, and each level's perplexity, how many words are in use, of K. `blur` None: only if the encoder is for
+    more than 32 px. `kept`: f, the student.
 
-    A step: predictions; the teacher moves; its maps, mu, targets, all with the words as they were; loss; optimiser; an
-    image's word of each level enters the queue.
+    A step: predictions; the teacher moves; its maps, mu, targets, all with the words as they were; loss; optimiser;
+    an image's word of each level enters the queue.
     Symbols: T -> `teacher`, S -> `encoder`, alpha -> `momentum` at the start, V -> `vocabulary`, K -> `words`, G ->
     `generator`, delta = 1 / `inv_delta`, kappa -> `kappa`, y -> `y`.
-    Differs: theirs minimises the divergence, which has the same gradient. Sizes are shares of the image's, theirs 160,
-    96 and 256 px for images of 224, the middle of 256. A border is cut only from maps of five rows or more. K need not
-    be a multiple of the batch. For ResNet-18 they take `inv_delta` 10 and `kappa` 5.
+    Differs: theirs minimises the divergence, which has the same gradient. Sizes are shares of the image's, theirs
+    160, 96 and 256 px for images of 224, the middle of 256. A border is cut only from maps of five rows or more. K
+    need not be a multiple of the batch. For ResNet-18 they take `inv_delta` 10 and `kappa` 5.
     """
 
     name = "obow"
