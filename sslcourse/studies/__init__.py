@@ -75,8 +75,8 @@ def trained(
     """A run of the profile's recipe, from the cache if the same was trained before on the same images by this code.
 
     encoder: arguments of its network; changes: of other fields of the recipe; arguments: of the method.
-    teacher: the run that a second stage learns from; its weights tell runs apart. on_epoch(run) -> dict is kept in the run's history, also in the cache: its name and the code
-    of its module tell such runs apart.
+    on_epoch(run) -> dict is kept in the run's history, also in the cache: its name and the code
+    of its module tell such runs apart. teacher: what a second stage learns from; its weights tell runs apart.
     """
     recipe = recipes.recipe(method, data.name, profile)
     quoted[quotation(method, data.name, profile)] = plain(recipe)

@@ -90,9 +90,9 @@ def pretrain(
 ) -> Run:
     """Train a method on `data.train` and return the run.
 
-    method: a name of METHODS, or a Method that is already built. teacher: of a second stage, the finished run that it
-    learns from, or its folder; the run keeps what it needs of it, and goes on without (teacher.py). recipe: what to train with (default:
-    `recipes.recipe`); epochs: override its number of epochs. out: folder of the run; if it holds an unfinished
+    method: a name of METHODS, or a Method that is already built. teacher: the finished run that a second stage learns
+    from, or its folder; the run keeps what it needs of it, and goes on without it. recipe: what to train with
+    (default: `recipes.recipe`); epochs: override its number of epochs. out: folder of the run; if it holds an unfinished
     one with the same configuration, training goes on where it was saved (`resume=False` starts afresh).
     extend: go on from the end of the finished run in `out`, up to `epochs` in all, with a new schedule (extend.py).
     device: "auto", "cpu", "cuda", "mps". precision: "32", "bf16", "fp16" (mixed), "64". on_epoch(run) -> dict

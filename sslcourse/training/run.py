@@ -216,10 +216,8 @@ def refuse_differences(saved: dict, asked: dict, out: Path, files: str = "") -> 
     """
     arguments = {**default_arguments(saved["method"]), **saved["arguments"]}
     saved = {**saved, "arguments": arguments if asked["arguments"] else saved["arguments"]}
-    teachers = [c.get("teacher", {}) for c in (saved, asked)]
-    if (
-        teachers[0].get("weights") == teachers[1].get("weights") is not None
-    ):  # the same, whatever is told of it
+    had, given = (c.get("teacher", {}).get("weights") for c in (saved, asked))
+    if had and had == given:  # the same teacher, whatever is told of it
         saved = {**saved, "teacher": asked["teacher"]}
     flat = [told_apart(c) for c in (saved, asked)]
     if files and all(flat[0][name] == flat[1][name] for name in ("method", "data", "size")):

@@ -38,12 +38,9 @@ def find_teacher(
     if not usual and teacher is None:
         return None, {}
     if not usual:
-        name, why = (
-            (method, "learns from the data alone")
-            if isinstance(method, str)
-            else (method.name, "is built already")
-        )
-        raise UserError(f"{name} {why} and takes no teacher: leave out --teacher (teacher=)")
+        built = isinstance(method, Method)
+        why = f"{method.name} is built already" if built else f"{method} learns from the data alone"
+        raise UserError(f"{why} and takes no teacher: leave out --teacher (teacher=)")
     kept = (saved or {}).get("teacher")
     if teacher is None and kept is None:
         raise UserError(
@@ -66,10 +63,8 @@ def find_teacher(
             f"{where} was made by {type(teacher.method).__name__} with parts of its own, which sslcourse cannot build"
             f" again: {method} can learn from a run of a method and an encoder that it knows"
         )
-    epochs, done = (
-        config.get("recipe", {}).get("epochs", 1),
-        teacher.history[-1]["epoch"] if teacher.history else 0,
-    )
+    epochs = config.get("recipe", {}).get("epochs", 1)
+    done = teacher.history[-1]["epoch"] if teacher.history else 0
     if done < epochs:
         raise UserError(
             f"{where} is an unfinished run, {done} of {epochs} epochs: give its pretrain again, then {method} can learn from it"

@@ -75,13 +75,13 @@ class BoWNet(Method):
         self.cutmix, self.sampled, self.iterations = cutmix, sampled, iterations
         self.hue, self.min_scale, self.blur = hue, min_scale, blur
         self.view = moco_v2_view(None, min_scale, blurs(encoder, blur), hue)
-        self.teacher = frozen(teacher.kept)
+        self.teacher = frozen(teacher.kept).float()  # as this network, whatever the teacher's run trained in
         size = teacher.kept.spec.get("size", 32)
         with torch.no_grad():
             u = self.local(torch.zeros(1, 3, size, size, device=next(teacher.parameters()).device))
         self.register_buffer("vocabulary", torch.randn(words, u.shape[2]))
-        self.weight = nn.Parameter(torch.randn(words, encoder.dim))
-        self.scale = nn.Parameter(torch.tensor(gamma))
+        self.weight = nn.Parameter(torch.randn(words, encoder.dim) * encoder.dim**-0.5)
+        self.scale = nn.Parameter(torch.tensor(float(gamma)))
 
     def local(self, images: Tensor) -> Tensor:
         """The teacher's features at all places of its layer: (B, 3, H, W) -> (B, T, C)."""
