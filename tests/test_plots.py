@@ -279,6 +279,14 @@ def test_curve_columns_go_through_the_means_and_show_every_seed():
     assert len(paper.lines) == 1 and toys.get_xscale() == "log"
 
 
+def test_close_curves_have_ticks_that_differ():
+    figure = plots.curve_columns({"toys": {"a": {32: 0.473, 64: 0.482}}})
+    figure.canvas.draw()
+    low, high = figure.axes[0].get_ylim()
+    labels = [t.get_text() for t in figure.axes[0].get_yticklabels() if low <= t.get_position()[1] <= high]
+    assert len(labels) > 1 and len(set(labels)) == len(labels)
+
+
 def test_signed_matrices_have_a_scale_that_diverges_from_zero():
     names = ["a", "b"]
     signed = plots.heatmap(
@@ -291,6 +299,11 @@ def test_signed_matrices_have_a_scale_that_diverges_from_zero():
     plain = plots.heatmap([[0.1, 0.2], [0.0, 0.3]], names, names)
     assert plain.axes[0].images[0].cmap.name == "Blues" and plain.axes[0].images[0].get_clim()[0] == 0
     assert "before: from -0.2 to 0.3, highest at b, b" in signed.alt
+
+
+def test_what_rounds_to_zero_has_no_sign():
+    figure = plots.heatmap([[-0.4, 2.0]], ["a"], ["b", "c"], digits=0)
+    assert [text.get_text() for text in figure.axes[0].texts] == ["0", "2"]
 
 
 def test_spread_says_mean_and_deviation_of_seeds_in_per_cent():

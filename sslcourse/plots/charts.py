@@ -242,7 +242,8 @@ def heatmap(
             if np.isfinite(value):
                 dark = abs(value) > 0.6 * high if signed else value >= low + 0.55 * (high - low)
                 ink = {"fontsize": size, "color": "white" if dark else BLACK}
-                cells.text(c, r, f"{value:.{digits}f}", ha="center", va="center", **ink)
+                # + 0.0: what rounds to 0 is "0" and not "-0"
+                cells.text(c, r, f"{round(value, digits) + 0.0:.{digits}f}", ha="center", va="center", **ink)
         slant = max(map(len, columns)) * len(columns) * len(panels) > 75
         cells.set_xticks(range(len(columns)), columns, **({"rotation": 35, "ha": "right"} if slant else {}))
         cells.set_yticks(range(len(rows)), rows)

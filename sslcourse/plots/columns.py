@@ -100,7 +100,7 @@ def curve_columns(
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
         axes.tick_params(axis="x", labelsize=8, labelrotation=35 if len(ticks) > 4 else 0)
-        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0))
         axes.set_title(title)
         axes.set_xlabel(xlabel)
         axes.legend(fontsize=8)

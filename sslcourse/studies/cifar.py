@@ -9,6 +9,7 @@ from sslcourse.data.images import Data
 from sslcourse.errors import UserError
 from sslcourse.methods import METHODS
 from sslcourse.studies.table import VISITS, few, labelled, scores
+from sslcourse.training.recipes import LAPTOP
 
 
 def cifar10(limit: int | None = None) -> Data:
@@ -35,8 +36,12 @@ def study(seed: int):
     runs = {}
     for name, method in METHODS.items():
         if not method.clips:
+            few_or_all = thousand if name in VISITS else data
+            epochs = LAPTOP[
+                name
+            ].epochs  # as many as of toys: a recipe for photographs counts epochs of 20,000
             more = {"teacher": runs[method.taught_by]} if method.taught_by else {}
-            run, rows = scores(name, name, thousand if name in VISITS else data, seed, data, **more)
+            run, rows = scores(name, name, few_or_all, seed, data, epochs=epochs, **more)
             runs[name] = run
             yield from rows
             yield from labelled(name, run, data, seed)
