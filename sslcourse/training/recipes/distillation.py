@@ -12,6 +12,7 @@ RECIPES = {
             arguments={
                 "words": 64, "stage": "stage2", "gamma": 2.0, "cutmix": 0.0, "sampled": 2000, "min_scale": 0.3, "hue": 0.4,
             },
+            measured="toybox, val: linear probe 0.882 (random init 0.315, the teacher 0.851), k-NN 0.815; seed 0; 77 s of CPU",
             nesterov=False,
         ),
         "gpu": Recipe("resnet18", epochs=200, batch=128, lr=0.1, warmup=5, arguments={"stage": "stage3"}),
