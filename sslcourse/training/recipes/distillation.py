@@ -26,6 +26,7 @@ RECIPES = {
                 "words": 64, "inv_delta": 10.0, "kappa": 5.0, "momentum": 0.95, "crop": 0.75, "crop_scale": [0.3, 0.8],
                 "patches": 2, "patch": 0.5, "hue": 0.4,
             },
+            measured="toybox, 4 epochs, val: linear probe 0.406 (random init 0.315), k-NN 0.311; seed 0; 77 s of CPU",
             nesterov=False,
         ),
         # the authors' for ResNet-18 on a fifth of ImageNet, with a vocabulary and sizes for 32 px
