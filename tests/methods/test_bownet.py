@@ -35,7 +35,7 @@ def test_the_loss_is_that_of_double_loops(cosine):
                 distances = [float((teacher[b, :, i, j] - word).norm()) for word in method.vocabulary]
                 y[distances.index(min(distances))] += 1 / 16
         z = f[b] / f[b].norm() if cosine else f[b]
-        logits = [method.scale * (z @ w) / w.norm() for w in method.weight]
+        logits = [(method.scale * (z @ w) / w.norm()).item() for w in method.weight]
         normaliser = sum(math.exp(logit) for logit in logits)
         total = total - sum(
             share * math.log(math.exp(logit) / normaliser) for share, logit in zip(y, logits, strict=True)
