@@ -93,6 +93,12 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--batch", type=count, metavar="N", help="default: the recipe's; over all processes")
     p.add_argument("--lr", type=rate, metavar="X", help="default: the recipe's")
     p.add_argument("--precision", default="32", metavar="P", help="32 (default), bf16, fp16, 64")
+    p.add_argument(
+        "--teacher",
+        type=path,
+        metavar="RUN",
+        help="folder of the finished run that a second stage learns from",
+    )
     p.add_argument("--encoder", metavar="E", help="small, resnet18, resnet50, vit or timm:NAME")
     p.add_argument("--profile", **profiles)
     again = p.add_mutually_exclusive_group()

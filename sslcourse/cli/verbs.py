@@ -24,6 +24,7 @@ def methods(a) -> tuple[list, str]:
             "paper": str(m.paper),
             "title": m.paper.title,
             "arxiv": m.paper.arxiv,
+            "taught_by": m.taught_by,
             "file": Path(inspect.getfile(m)).relative_to(package).as_posix(),
         }
         for name, m in METHODS.items()
@@ -63,7 +64,7 @@ def pretrain(a) -> tuple[dict, str]:
         recipe = replace(recipe, encoder=a.encoder, encoder_arguments={})
     changed = {name: getattr(a, name) for name in ("batch", "lr") if getattr(a, name) is not None}
     run = training.pretrain(
-        a.method, load(a), recipe=replace(recipe, **changed), epochs=a.epochs, out=a.out, seed=a.seed,
+        a.method, load(a), teacher=a.teacher, recipe=replace(recipe, **changed), epochs=a.epochs, out=a.out, seed=a.seed,
         device=a.device, precision=a.precision, resume=not a.fresh, extend=a.extend,
     )  # fmt: skip
     last = run.history[-1]

@@ -15,7 +15,9 @@ from sslcourse.methods.contrastive.pirl import PIRL
 from sslcourse.methods.contrastive.simclr import SimCLR
 from sslcourse.methods.contrastive.triplet import Triplet
 from sslcourse.methods.distillation.barlow import Barlow
+from sslcourse.methods.distillation.bownet import BoWNet
 from sslcourse.methods.distillation.byol import BYOL
+from sslcourse.methods.distillation.obow import OBoW
 from sslcourse.methods.distillation.simsiam import SimSiam
 from sslcourse.methods.distillation.vicreg import VICReg
 from sslcourse.methods.method import Method, Paper
@@ -42,6 +44,7 @@ __all__ = [
     "PCL",
     "PIRL",
     "Barlow",
+    "BoWNet",
     "ColorProxy",
     "Colorization",
     "Context",
@@ -56,6 +59,7 @@ __all__ = [
     "Method",
     "MoCo",
     "MoCoV3",
+    "OBoW",
     "Paper",
     "RotNet",
     "SimCLR",
@@ -101,5 +105,7 @@ METHODS: dict[str, type[Method]] = {  # in the talk's order
         SimSiam,
         Barlow,
         VICReg,
+        BoWNet,
+        OBoW,
     )
 }

@@ -31,6 +31,8 @@ class Method(nn.Module):
     module itself (that is `loss`), backward, `before_step`, the optimiser's step, `after_step`.
     Everything that must survive a resume is a parameter or a buffer. A constructor's arguments have the
     paper's defaults and are kept as attributes of the same name, so that a saved run can be built again.
+    The constructor of a second stage (`taught_by`) takes `teacher`, the method of a finished run, after the encoder,
+    keeps what it needs of it by `nets.frozen`, and raises UserError if it cannot learn from it.
     """
 
     name: ClassVar[str]
@@ -38,6 +40,7 @@ class Method(nn.Module):
     chapter: ClassVar[str]
     progress: float = 0.0  # fraction of training done, written by the loop
     uses_labels: ClassVar[bool] = False  # supervised and semi-supervised controls say True
+    taught_by: ClassVar[str] = ""  # of a second stage: the method whose runs it is usual to learn from
     before: ClassVar[dict] = {}  # arguments that came later, and what runs saved without them were made with
     clips: ClassVar[bool] = (
         False  # learns from clips (B, T, 3, H, W) instead of images (features are of images)
@@ -99,6 +102,6 @@ class Method(nn.Module):
         return {}
 
     def arguments(self) -> dict:
-        """The constructor's arguments by name, without the encoder."""
+        """The constructor's arguments by name, without the encoder and a teacher."""
         names = list(inspect.signature(type(self).__init__).parameters)[2:]  # after self, encoder
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in names if name != "teacher"}

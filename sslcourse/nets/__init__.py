@@ -14,6 +14,7 @@ from torch import nn
 from sslcourse.errors import UserError
 from sslcourse.nets.channels import Beside, Channels
 from sslcourse.nets.encoder import Encoder, activation_maps
+from sslcourse.nets.frozen import frozen
 from sslcourse.nets.heads import bare_head, projection_head
 from sslcourse.nets.patchwise import Patchwise
 from sslcourse.nets.resnet import ResNet, SmallResNet
@@ -83,23 +84,3 @@ def untrained(spec):
     if isinstance(spec, dict):
         return {name: name != "pretrained" and untrained(value) for name, value in spec.items()}
     return [untrained(each) for each in spec] if isinstance(spec, list) else spec
-
-
-class Frozen(nn.Module):
-    """A network that no longer learns: no gradient, and `train()` does not wake its batch norm."""
-
-    def __init__(self, module: nn.Module):
-        super().__init__()
-        self.module = module.requires_grad_(False).eval()
-
-    def train(self, mode: bool = True) -> Frozen:
-        super().train(False)
-        return self
-
-    def forward(self, *inputs, **named):
-        return self.module(*inputs, **named)
-
-
-def frozen(module: nn.Module) -> Frozen:
-    """A frozen teacher: `frozen(net)(x)` is `net(x)` in evaluation mode, without gradient to its weights."""
-    return Frozen(module)

@@ -23,6 +23,7 @@ from sslcourse.methods import METHODS
 from sslcourse.sources import behind, digest
 from sslcourse.training import recipes
 from sslcourse.training.run import read_history
+from sslcourse.training.teacher import digest as weights
 
 SHORTCUTS = (
     *("gap", "jitter", "statistics", "aberration", "interpolation", "scale"),
@@ -68,13 +69,14 @@ def trained(
     on_epoch: Callable[[training.Run], dict] | None = None,
     profile: str = "laptop",
     precision: str = "32",
+    teacher: training.Run | None = None,
     **arguments,
 ) -> training.Run:
     """A run of the profile's recipe, from the cache if the same was trained before on the same images by this code.
 
     encoder: arguments of its network; changes: of other fields of the recipe; arguments: of the method.
     on_epoch(run) -> dict is kept in the run's history, also in the cache: its name and the code
-    of its module tell such runs apart.
+    of its module tell such runs apart. teacher: what a second stage learns from; its weights tell runs apart.
     """
     recipe = recipes.recipe(method, data.name, profile)
     quoted[quotation(method, data.name, profile)] = plain(recipe)
@@ -90,12 +92,20 @@ def trained(
     told = [method, seed, plain(recipe), len(data.train), digest(behind(*made_by))]
     told += [on_epoch.__name__] if on_epoch else []
     told += [precision] if precision != "32" else []
+    told += [weights(teacher.method)] if teacher else []
     told = json.dumps(told, sort_keys=True).encode()
     told += data.train.images[:: max(1, len(data.train) // 64)].cpu().numpy().tobytes()
     out = cache_dir() / "runs" / f"{method}-{data.name}-{seed}-{hashlib.sha256(told).hexdigest()[:12]}"
     used.setdefault(out, held(out, recipe.epochs))
     return training.pretrain(
-        method, data, recipe=recipe, out=out, seed=seed, precision=precision, on_epoch=on_epoch
+        method,
+        data,
+        teacher=teacher,
+        recipe=recipe,
+        out=out,
+        seed=seed,
+        precision=precision,
+        on_epoch=on_epoch,
     )
 
 

@@ -33,12 +33,15 @@ def study(seed: int):
     data = cifar10(5_000)
     thousand = few(data)
     thousand.name = "cifar10, 1,000 images"
+    runs = {}
     for name, method in METHODS.items():
         if not method.clips:
             few_or_all = thousand if name in VISITS else data
             epochs = LAPTOP[
                 name
             ].epochs  # as many as of toys: a recipe for photographs counts epochs of 20,000
-            run, rows = scores(name, name, few_or_all, seed, data, epochs=epochs)
+            more = {"teacher": runs[method.taught_by]} if method.taught_by else {}
+            run, rows = scores(name, name, few_or_all, seed, data, epochs=epochs, **more)
+            runs[name] = run
             yield from rows
             yield from labelled(name, run, data, seed)

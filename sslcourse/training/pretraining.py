@@ -29,6 +29,7 @@ from sslcourse.training.run import (
     read_state,
     refuse_unwritable,
 )
+from sslcourse.training.teacher import find_teacher
 
 
 @contextmanager
@@ -76,6 +77,7 @@ def pretrain(
     method: str | Method,
     data: Data,
     *,
+    teacher: Run | str | Path | None = None,
     recipe: Recipe | None = None,
     epochs: int | None = None,
     out: str | Path | None = None,
@@ -88,8 +90,9 @@ def pretrain(
 ) -> Run:
     """Train a method on `data.train` and return the run.
 
-    method: a name of METHODS, or a Method that is already built. recipe: what to train with (default:
-    `recipes.recipe`); epochs: override its number of epochs. out: folder of the run; if it holds an unfinished
+    method: a name of METHODS, or a Method that is already built. teacher: the finished run that a second stage learns
+    from, or its folder; the run keeps what it needs of it, and goes on without it. recipe: what to train with
+    (default: `recipes.recipe`); epochs: override its number of epochs. out: folder of the run; if it holds an unfinished
     one with the same configuration, training goes on where it was saved (`resume=False` starts afresh).
     extend: go on from the end of the finished run in `out`, up to `epochs` in all, with a new schedule (extend.py).
     device: "auto", "cpu", "cuda", "mps". precision: "32", "bf16", "fp16" (mixed), "64". on_epoch(run) -> dict
@@ -118,13 +121,14 @@ def pretrain(
     fabric = make_fabric(pick_device(device), precision)
     keep_freed_memory()
     with private_randomness(fabric.device):
+        learned, told = find_teacher(method, teacher, state[1]["config"] if state else None, out)
         torch.manual_seed(seed)
         if isinstance(method, str):
-            method = build(method, data, recipe)
+            method = build(method, data, recipe, learned)
         if isinstance(data.train, ImageSet) and data.train.device != fabric.device:
             data = replace(data, train=data.train.to(fabric.device))
         loop = Loop(method, data, recipe, out, seed, fabric)
-        run = loop.run = Run(method, loop.config(data.name, precision), loop.history)
+        run = loop.run = Run(method, {**loop.config(data.name, precision), **told}, loop.history)
         for name in older:
             del run.config["recipe"][name]
         torch.manual_seed(seed + 1_000_003 * (fabric.global_rank + 1))

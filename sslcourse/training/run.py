@@ -143,11 +143,7 @@ def refuse_unwritable(folder: Path) -> None:
 
 def read_config(folder: Path) -> dict:
     try:
-        config = json.loads((folder / "config.json").read_text())
-        for name, kind in NEEDED.items():
-            if not isinstance(config[name], kind):
-                raise TypeError(f"its {name!r} is {config[name]!r}")
-        return config
+        return checked(json.loads((folder / "config.json").read_text()))
     except KeyError as error:
         raise UserError(
             f"{folder / 'config.json'} cannot be read: it lacks {error}; {mend(folder)}"
@@ -160,6 +156,16 @@ def read_config(folder: Path) -> dict:
         raise UserError(f"{folder / 'config.json'} cannot be read: {error}; {mend(folder)}") from None
 
 
+def checked(config: dict) -> dict:
+    """A configuration, and those of its teachers, if they hold what is needed; else KeyError or TypeError."""
+    for name, kind in NEEDED.items():
+        if not isinstance(config[name], kind):
+            raise TypeError(f"its {name!r} is {config[name]!r}")
+    if "teacher" in config:
+        checked(config["teacher"])
+    return config
+
+
 def read_history(folder: Path) -> list[dict]:
     path = folder / "history.jsonl"
     try:
@@ -168,23 +174,25 @@ def read_history(folder: Path) -> list[dict]:
         raise UserError(f"{path} cannot be read: {error}; delete it, the run works without") from None
 
 
-def build(name: str, data: Data, recipe: Recipe) -> Method:
-    """The method `name` and its encoder, freshly initialised from torch's global generator."""
+def build(name: str, data: Data, recipe: Recipe, teacher: Method | None = None) -> Method:
+    """The method `name` and its encoder, freshly initialised from torch's global generator; teacher: of a second stage."""
     if name not in METHODS:
         raise UserError(f"no method {name!r}; `sslcourse methods` lists them: {', '.join(METHODS)}")
     encoder = nets.encoder(recipe.encoder, data.size, **recipe.encoder_arguments)
-    return METHODS[name](encoder, **{**METHODS[name].arguments_from(data), **recipe.arguments})
+    learned = {} if teacher is None else {"teacher": teacher}
+    return METHODS[name](encoder, **learned, **{**METHODS[name].arguments_from(data), **recipe.arguments})
 
 
 def build_saved(config: dict, folder: Path) -> Method:
-    if config["method"] not in METHODS or not config["encoder"]:
+    known = METHODS.get(config["method"])
+    if known is None or not config["encoder"] or (known.taught_by and "teacher" not in config):
         raise UserError(
             f"{folder} was made by {config['method']!r}, which sslcourse cannot build: pass Run.load(..., method=yours)"
         )
     try:
         encoder = nets.encoder(**nets.untrained(config["encoder"]))  # its weights come from the run
-        method = METHODS[config["method"]]
-        return method(encoder, **{**method.before, **config["arguments"]})
+        teacher = {"teacher": build_saved(config["teacher"], folder)} if "teacher" in config else {}
+        return known(encoder, **teacher, **{**known.before, **config["arguments"]})
     except TypeError as error:
         raise UserError(
             f"{folder / 'config.json'} does not fit {config['method']}: {error}; was it made by another version?"
@@ -208,6 +216,9 @@ def refuse_differences(saved: dict, asked: dict, out: Path, files: str = "") -> 
     """
     arguments = {**default_arguments(saved["method"]), **saved["arguments"]}
     saved = {**saved, "arguments": arguments if asked["arguments"] else saved["arguments"]}
+    had, given = (c.get("teacher", {}).get("weights") for c in (saved, asked))
+    if had and had == given:  # the same teacher, whatever is told of it
+        saved = {**saved, "teacher": asked["teacher"]}
     flat = [told_apart(c) for c in (saved, asked)]
     if files and all(flat[0][name] == flat[1][name] for name in ("method", "data", "size")):
         raise UserError(

@@ -10,6 +10,7 @@ from sslcourse.views.compose import (
     distorted_view,
     moco_v1_view,
     moco_v2_view,
+    obow_views,
     simclr_view,
     weak_view,
 )
@@ -18,6 +19,7 @@ from sslcourse.views.distort import Cutout, GaussianNoise, RandomQuarterTurn, So
 from sslcourse.views.exemplar import ExemplarView, principal_colours
 from sslcourse.views.lab import lab_to_rgb, rgb_to_lab
 from sslcourse.views.lens import Lens
+from sslcourse.views.mix import cutmix
 from sslcourse.views.patches import (
     cut,
     degrade,
@@ -25,6 +27,7 @@ from sslcourse.views.patches import (
     grid_corners,
     halve,
     jitter_channels,
+    overlapping_patches,
     patch_grid,
     project_colours,
     quarters,
@@ -56,6 +59,7 @@ __all__ = [
     "View",
     "byol_views",
     "cut",
+    "cutmix",
     "degrade",
     "dino_views",
     "distorted_view",
@@ -69,6 +73,8 @@ __all__ = [
     "luminance",
     "moco_v1_view",
     "moco_v2_view",
+    "obow_views",
+    "overlapping_patches",
     "patch_grid",
     "principal_colours",
     "project_colours",

@@ -134,6 +134,20 @@ def dino_views(
     return MultiCrop(byol_views(size, global_scale, blur, hue), local, n_local=n_local)
 
 
+def obow_views(
+    crop: int, grid: int, crop_scale=(0.08, 0.6), blur: bool | None = None, hue: float = 0.1
+) -> tuple[Compose, Compose]:
+    """Of OBoW's student (Gidaris et al. 2021, 2012.11552): crops of `crop` px, and what patches are cut from, `grid` px.
+
+    ImageNet: 160 and 256 px of images of 224. Patches are never blurred.
+    """
+    jitter = ColourJitter(0.4, 0.4, 0.4, hue, p=0.8)
+    return (
+        _recipe(crop, crop_scale, True, jitter, 0.2, _blur(0.5, crop, blur)),
+        _recipe(grid, (0.6, 1.0), True, jitter, 0.2),
+    )
+
+
 def _soft_jitter(hue: float) -> ColourJitter:
     return ColourJitter(0.4, 0.4, 0.2, hue, p=0.8)
 

@@ -67,6 +67,27 @@ def tiles(images: Tensor, cell: int, tile: int, generator: torch.Generator | Non
     return cut(images, origin + _lattice(cell, images.device) + moves, tile)
 
 
+def overlapping_patches(
+    images: Tensor, side: int, jitter: int, count: int, generator: torch.Generator | None = None
+) -> Tensor:
+    """`count` of the nine patches of a 3x3 grid over all of each image: (B, 3, H, W) -> (B, count, 3, side, side).
+
+    Each lies 0 to `jitter` pixels below and right of its place, at random; which and in what order is drawn for each
+    image. They overlap unless they are small (Gidaris et al. 2021, 2012.11552: 5 of 96 px in 256, jitter 24).
+    """
+    check_images(images, "overlapping_patches")
+    free = images.shape[2] - side - jitter
+    if free < 0 or not 1 <= count <= 9:
+        raise UserError(
+            f"{count} patches of {side} px with jitter {jitter} do not fit images of {images.shape[2]} px: use 1 to 9 of"
+            f" {images.shape[2] - jitter} px at most"
+        )
+    moves = _whole((len(images), 9, 2), jitter + 1, images, generator)
+    corners = _lattice(free // 2, images.device) + moves
+    chosen = uniform((len(images), 9), 0.0, 1.0, images, generator).argsort(1)[:, :count]
+    return cut(images, corners.gather(1, chosen[:, :, None].expand(-1, -1, 2)), side)
+
+
 def quarters(images: Tensor) -> Tensor:
     """(B, C, H, W) -> (B, 4, C, H / 2, W / 2): upper left, upper right, lower left, lower right."""
     b, c, h, w = images.shape

@@ -74,6 +74,7 @@ def test_methods_are_listed_with_paper_and_chapter(capsys):
     assert [row["name"] for row in rows] == list(METHODS)
     assert all({"name", "chapter", "paper", "arxiv"} <= row.keys() for row in rows)
     assert all((ROOT / row["file"]).stem == row["name"] for row in rows)
+    assert {row["name"]: row["taught_by"] for row in rows if row["taught_by"]} == {"bownet": "rotnet"}
     cli.main(["methods"])
     assert "2002.05709" in capsys.readouterr().out
 

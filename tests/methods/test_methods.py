@@ -14,6 +14,7 @@ from sslcourse.training.optimiser import make_optimizer
 from sslcourse.training.pretraining import pretrain
 from sslcourse.training.recipes import LAPTOP, Recipe
 from tests.small import SMALL
+from tests.teachers import taught, taught_by_a_run
 
 NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 
@@ -21,7 +22,7 @@ NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA devic
 def make(name: str, data, **arguments) -> Method:
     torch.manual_seed(0)
     given = {**METHODS[name].arguments_from(data), **SMALL.get(name, {}), **arguments}
-    return METHODS[name](nets.encoder("small", data.size, width=8), **given)
+    return METHODS[name](nets.encoder("small", data.size, width=8), **taught(name, data.size), **given)
 
 
 def batch(data):
@@ -60,7 +61,7 @@ def test_loss_is_finite_and_reaches_every_weight_that_learns(name, own_data):
 def test_keeps_its_arguments_so_that_it_can_be_built_again(name, own_data):
     method = make(name, own_data)
     arguments = json.loads(json.dumps(method.arguments()))
-    again = METHODS[name](nets.encoder(**method.encoder.spec), **arguments)
+    again = METHODS[name](nets.encoder(**method.encoder.spec), **taught(name), **arguments)
     again.load_state_dict(method.state_dict())
 
 
@@ -79,6 +80,8 @@ EASIER = {  # the tiny set tells places by brightness and colour, which two meth
     "infomin": {"length": 16, "momentum": 0.5, "min_scale": 1.0, "operations": 0, "beta": 0.0},
     "byol": {"momentum": 0.5, "min_scale": 0.9},
     "vicreg": {"min_scale": 0.9, "lam": 1.0},  # views of noise hardly agree, and at its 25 that is most of the loss
+    "obow": {"words": 24, "momentum": 0.5, "crop_scale": [0.8, 1.0], "patches": 0},
+    "bownet": {"words": 12, "cutmix": 0.0, "min_scale": 0.9},
 }  # fmt: skip
 
 
@@ -87,7 +90,8 @@ def test_learns_on_a_tiny_set(name, own_data):
     arguments = {**LAPTOP[name].arguments, **EASIER.get(name, {})}
     recipe = replace(LAPTOP[name], encoder_arguments={"width": 8}, arguments=arguments, epochs=25, batch=48)
     recipe = replace(recipe, epochs=75) if name == "infomin" else recipe  # its colours hide what is easy here
-    losses = [line["loss"] for line in pretrain(name, own_data, recipe=recipe, device="cpu").history]
+    run = pretrain(name, own_data, **taught_by_a_run(name, own_data), recipe=recipe, device="cpu")
+    losses = [line["loss"] for line in run.history]
     start = losses[
         1 if hasattr(make(name, own_data), "queue") else 0
     ]  # a queue begins with random keys: easy
@@ -120,7 +124,8 @@ def test_a_loss_in_evaluation_changes_nothing(name, own_data):
 @pytest.mark.parametrize("precision", ["64", "bf16"])  # 32 is every other test's
 @pytest.mark.parametrize("name", METHODS)
 def test_runs_in_every_precision(name, own_data, precision, device):
-    run = pretrain(name, own_data, epochs=1, device=device, precision=precision)
+    more = taught_by_a_run(name, own_data)
+    run = pretrain(name, own_data, **more, epochs=1, device=device, precision=precision)
     assert math.isfinite(run.history[-1]["loss"])
 
 

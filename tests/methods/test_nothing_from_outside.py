@@ -9,9 +9,13 @@ from sslcourse.methods import METHODS, Colorization, ColorProxy, SplitBrain
 from sslcourse.methods.pretext.color_proxy import hue_chroma
 from sslcourse.nets import Encoder
 from tests.small import SMALL
+from tests.teachers import taught
 
 # What these see beyond the image's edge, or in place of it, is no part of their target: a class, a turn, an instance
 PADDED = {"supervised", "rotnet", "infomin"}
+UNMIXED = {
+    "bownet": {"cutmix": 0.0}
+}  # a box of another image is in the image, and its words are in the target
 
 
 def red(n: int = 200, size: int = 16, frames: int = 0) -> ImageSet:
@@ -29,7 +33,12 @@ def test_images_of_one_colour_are_seen_as_images_of_one_colour(name, monkeypatch
     frames = 4 if METHODS[name].clips else 0
     train = red(40, frames=frames)
     data = Data("red", train, train[:8], train[:8])
-    given = {**METHODS[name].arguments_from(data), **SMALL.get(name, {})}
+    given = {
+        **taught(name),
+        **METHODS[name].arguments_from(data),
+        **SMALL.get(name, {}),
+        **UNMIXED.get(name, {}),
+    }
     method = METHODS[name](nets.encoder("small", 16, width=8), **given)
     method.prepare(data)
     seen, normalise = [], Encoder.normalise

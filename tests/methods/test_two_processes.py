@@ -18,6 +18,7 @@ from sslcourse.training.processes import with_global_batch_norm
 from sslcourse.training.recipes import LAPTOP, Recipe
 from tests.chance import SameChance
 from tests.conftest import moving, planted
+from tests.teachers import taught
 from tests.together import global_step, one_and_two
 
 # beside every method by its laptop recipe: name of the case -> method, arguments that change it
@@ -32,6 +33,8 @@ CASES = {name: (name, {}) for name in METHODS} | {
     "cpc, four directions": ("cpc", {"directions": 4, "negatives": 0}),
     "pirl, turned": ("pirl", {"transform": "rotation", "lam": 0.3}),
     "detcon S": ("detcon", {"kind": "S"}),
+    "bownet, binary": ("bownet", {"binary": True, "cosine": True, "cutmix": 1.0}),
+    "obow, one level, no patches": ("obow", {"levels": 1, "patches": 0}),
     "moco, symmetric": ("moco", {"symmetric": True}),
 }
 SMALL = {
@@ -42,6 +45,7 @@ SMALL = {
     "d": 8,
     "clusters": [3, 5],
     "warmup": 0,
+    "words": 12,
 }  # instead of a recipe's
 B = 22
 
@@ -65,7 +69,7 @@ def make(name: str, arguments: dict, data: Data):
     recipe = LAPTOP.get(name)
     encoder = nets.encoder("small", data.size, **{**(recipe.encoder_arguments if recipe else {}), "width": 4})
     given = {**METHODS[name].arguments_from(data), **(recipe.arguments if recipe else {})}
-    method = METHODS[name](encoder, **{**given, **small(name), **arguments}).double()
+    method = METHODS[name](encoder, **taught(name), **{**given, **small(name), **arguments}).double()
     method.prepare(data)
     return with_global_batch_norm(method, torch.device("cpu"))
 

@@ -89,16 +89,6 @@ def test_positions_tell_every_place_apart():
     assert torch.equal(places[1, 16:], places[7, 16:])  # same column, same second half
 
 
-def test_frozen_stays_asleep():
-    net = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.BatchNorm1d(4))
-    teacher = nets.frozen(net)
-    outer = torch.nn.Sequential(teacher).train()
-    before = net[1].running_mean.clone()
-    outer(torch.randn(8, 4) + 3)
-    assert torch.equal(net[1].running_mean, before)
-    assert not any(p.requires_grad for p in outer.parameters())
-
-
 def test_projection_head_has_no_bias_before_a_norm_and_no_offset_at_the_end():
     head = nets.projection_head(6, 8, 4, layers=3)
     assert all(layer.bias is None for layer in head if isinstance(layer, torch.nn.Linear))

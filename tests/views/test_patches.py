@@ -11,6 +11,7 @@ from sslcourse.views import (
     grid_corners,
     halve,
     jitter_channels,
+    overlapping_patches,
     patch_grid,
     project_colours,
     quarters,
@@ -217,3 +218,25 @@ def test_the_same_seed_gives_the_same_patches():
     images = torch.rand(3, 3, 24, 24)
     for first, second in zip(draw(), draw(), strict=True):
         assert torch.equal(first, second)
+
+
+def test_overlapping_patches_are_different_places_of_a_jittered_grid(generator):
+    """OBoW's numbers: 96 px in 256 with jitter 24, places (256 - 96 - 24) / 2 = 68 px apart."""
+    b = 60
+    patches = overlapping_patches(addresses(b, 256, 256), 96, 24, 5, generator)
+    assert patches.shape == (b, 5, 3, 96, 96)
+    corners = corners_of(patches)
+    place, moves = corners // 68, corners % 68
+    assert place.max() == 2 and moves.max() == 24 and moves.min() == 0
+    numbers = place[:, :, 0] * 3 + place[:, :, 1]
+    assert (
+        all(len(set(row)) == 5 for row in numbers.tolist())
+        and len({tuple(row) for row in numbers.tolist()}) > 40
+    )
+    assert set(numbers.flatten().tolist()) == set(range(9))
+
+
+def test_overlapping_patches_that_do_not_fit_are_refused():
+    for side, jitter, count in ((30, 3, 5), (16, 3, 10), (16, 3, 0)):
+        with pytest.raises(UserError, match="do not fit images of 32 px"):
+            overlapping_patches(torch.rand(2, 3, 32, 32), side, jitter, count)

@@ -133,6 +133,10 @@ def test_recipes_have_the_papers_parts():
     assert kinds(first)[-1] == "GaussianBlur" and first.views[-1].p == 1.0
     assert kinds(second)[-2:] == ["GaussianBlur", "Solarise"] and second.views[-1].p == 0.2
     assert V.simclr_view(flip=False).views[0].flip == 0
+    crop, grid = V.obow_views(160, 256)
+    assert kinds(crop)[1:] == ["ColourJitter", "Greyscale", "GaussianBlur"] and len(kinds(grid)) == 3
+    assert (crop.views[0].scale, grid.views[0].scale) == ((0.08, 0.6), (0.6, 1.0))
+    assert crop.views[0].flip == grid.views[0].flip == crop.views[-1].p == 0.5
     dino = V.dino_views(32, 16, n_local=6)
     assert [tuple(v.shape[2:]) for v in dino(torch.rand(2, 3, 40, 40))] == [(32, 32)] * 2 + [(16, 16)] * 6
 

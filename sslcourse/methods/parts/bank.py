@@ -38,11 +38,16 @@ class MemoryBank(nn.Module):
 
 
 class Queue(nn.Module):
-    """The latest `length` keys, unit rows (K, D) in a buffer (He et al. 2020, 1911.05722); random ones at first."""
+    """The latest `length` keys, unit rows (K, D) in a buffer (He et al. 2020, 1911.05722); random ones at first.
 
-    def __init__(self, length: int, dim: int):
+    `unit=False`: rows of any length; at first those of a rectified normal distribution.
+    """
+
+    def __init__(self, length: int, dim: int, unit: bool = True):
         super().__init__()
-        self.register_buffer("keys", F.normalize(torch.randn(length, dim), dim=1))
+        self.unit = unit
+        keys = torch.randn(length, dim)
+        self.register_buffer("keys", F.normalize(keys, dim=1) if unit else keys.relu_())
         self.register_buffer("pointer", torch.zeros((), dtype=torch.long))
 
     @torch.no_grad()
@@ -51,7 +56,8 @@ class Queue(nn.Module):
 
         Any batch: the queue wraps round, and of a batch longer than itself it keeps the last.
         """
-        keys = F.normalize(gather(keys), dim=1).to(self.keys)[-len(self.keys) :]
+        keys = gather(keys)
+        keys = (F.normalize(keys, dim=1) if self.unit else keys).to(self.keys)[-len(self.keys) :]
         places = (self.pointer + torch.arange(len(keys), device=keys.device)) % len(self.keys)
         self.keys[places] = keys
         self.pointer.copy_((self.pointer + len(keys)) % len(self.keys))

@@ -46,3 +46,10 @@ def test_push_says_where_the_keys_lie():
     assert places.tolist() == [3, 0, 1]
     torch.testing.assert_close(queue.keys[places], keys[3:])
     assert set(queue.state_dict()) == {"keys", "pointer"}
+
+
+def test_a_queue_may_hold_rows_of_any_length():
+    queue, rows = Queue(4, 3, unit=False), 5 * torch.randn(3, 3)
+    assert (queue.keys >= 0).all() and (queue.keys > 0).any()
+    queue.push(rows)
+    assert torch.equal(queue.keys[:3], rows)
