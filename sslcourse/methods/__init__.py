@@ -14,6 +14,7 @@ from sslcourse.methods.contrastive.pcl import PCL
 from sslcourse.methods.contrastive.pirl import PIRL
 from sslcourse.methods.contrastive.simclr import SimCLR
 from sslcourse.methods.contrastive.triplet import Triplet
+from sslcourse.methods.distillation.dino import DINO
 from sslcourse.methods.method import Method, Paper
 from sslcourse.methods.pretext.color_proxy import ColorProxy
 from sslcourse.methods.pretext.colorization import Colorization
@@ -32,6 +33,7 @@ __all__ = [
     "AMDIM",
     "CMC",
     "CPC",
+    "DINO",
     "METHODS",
     "NAT",
     "PCL",
@@ -89,5 +91,6 @@ METHODS: dict[str, type[Method]] = {  # in the talk's order
         InfoMin,
         NAT,
         DetCon,
+        DINO,
     )
 }

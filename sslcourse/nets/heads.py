@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.parametrizations import weight_norm
 
 
 def projection_head(
@@ -24,3 +26,36 @@ def projection_head(
             norm.bias.requires_grad_(False)
             parts.append(norm)
     return nn.Sequential(*parts)
+
+
+class DINOHead(nn.Module):
+    """(..., inputs) -> (..., outputs): a perceptron, unit length, and a linear map to as many outputs as prototypes.
+
+    `layers` linear maps, GELU between them, the last to `bottleneck` numbers, without batch norm; `last` has no bias and
+    its weights are g v / |v|, g = 1 fixed unless `norm_last_layer` is False (Caron et al. 2021, 2104.14294).
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        hidden: int = 2048,
+        bottleneck: int = 256,
+        layers: int = 3,
+        norm_last_layer: bool = True,
+    ):
+        super().__init__()
+        widths, parts = [inputs] + [hidden] * (layers - 1) + [bottleneck], []
+        for i in range(layers):
+            linear = nn.Linear(widths[i], widths[i + 1])
+            nn.init.trunc_normal_(linear.weight, std=0.02)
+            nn.init.zeros_(linear.bias)
+            parts += [linear, nn.GELU()]
+        self.mlp = nn.Sequential(*parts[:-1])
+        self.last = weight_norm(nn.Linear(bottleneck, outputs, bias=False))
+        g = self.last.parametrizations.weight.original0  # (K, 1)
+        nn.init.ones_(g)
+        g.requires_grad_(not norm_last_layer)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(F.normalize(self.mlp(x), dim=-1))
