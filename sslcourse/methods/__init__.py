@@ -15,6 +15,7 @@ from sslcourse.methods.contrastive.pirl import PIRL
 from sslcourse.methods.contrastive.simclr import SimCLR
 from sslcourse.methods.contrastive.triplet import Triplet
 from sslcourse.methods.distillation.dino import DINO
+from sslcourse.methods.distillation.swav import SwAV
 from sslcourse.methods.method import Method, Paper
 from sslcourse.methods.pretext.color_proxy import ColorProxy
 from sslcourse.methods.pretext.colorization import Colorization
@@ -57,6 +58,7 @@ __all__ = [
     "SimCLR",
     "SplitBrain",
     "Supervised",
+    "SwAV",
     "Tracking",
     "Triplet",
     "VideoColor",
@@ -91,6 +93,7 @@ METHODS: dict[str, type[Method]] = {  # in the talk's order
         InfoMin,
         NAT,
         DetCon,
+        SwAV,
         DINO,
     )
 }

@@ -31,8 +31,8 @@ def projection_head(
 class DINOHead(nn.Module):
     """(..., inputs) -> (..., outputs): a perceptron, unit length, and a linear map to as many outputs as prototypes.
 
-    `layers` linear maps, GELU between them, the last to `bottleneck` numbers, without batch norm; `last` has no bias and
-    its weights are g v / |v|, g = 1 fixed unless `norm_last_layer` is False (Caron et al. 2021, 2104.14294).
+    `layers` linear maps, GELU between them (and with `norm` batch norm), the last to `bottleneck` numbers; `last` has no
+    bias and its weights are g v / |v|, g = 1 fixed unless `norm_last_layer` is False (Caron et al. 2021, 2104.14294).
     """
 
     def __init__(
@@ -42,16 +42,19 @@ class DINOHead(nn.Module):
         hidden: int = 2048,
         bottleneck: int = 256,
         layers: int = 3,
+        norm: bool = False,
         norm_last_layer: bool = True,
     ):
         super().__init__()
         widths, parts = [inputs] + [hidden] * (layers - 1) + [bottleneck], []
         for i in range(layers):
-            linear = nn.Linear(widths[i], widths[i + 1])
-            nn.init.trunc_normal_(linear.weight, std=0.02)
-            nn.init.zeros_(linear.bias)
-            parts += [linear, nn.GELU()]
-        self.mlp = nn.Sequential(*parts[:-1])
+            if i > 0:
+                parts += [nn.BatchNorm1d(hidden)] if norm else []
+                parts.append(nn.GELU())
+            parts.append(nn.Linear(widths[i], widths[i + 1]))
+            nn.init.trunc_normal_(parts[-1].weight, std=0.02)
+            nn.init.zeros_(parts[-1].bias)
+        self.mlp = nn.Sequential(*parts)
         self.last = weight_norm(nn.Linear(bottleneck, outputs, bias=False))
         g = self.last.parametrizations.weight.original0  # (K, 1)
         nn.init.ones_(g)

@@ -11,6 +11,7 @@ from sslcourse.views.compose import (
     moco_v1_view,
     moco_v2_view,
     simclr_view,
+    swav_views,
     weak_view,
 )
 from sslcourse.views.crops import HorizontalFlip, MultiCrop, RandomResizedCrop, ShiftCrop, resized_crop
@@ -80,6 +81,7 @@ __all__ = [
     "sobel",
     "standardise",
     "strong_view",
+    "swav_views",
     "tiles",
     "weak_view",
 ]

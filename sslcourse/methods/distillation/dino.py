@@ -13,8 +13,9 @@ from sslcourse.methods.contrastive.moco import blurs
 from sslcourse.methods.method import Method, Paper
 from sslcourse.methods.parts.centre import Centre
 from sslcourse.methods.parts.clip import clip_each
-from sslcourse.methods.parts.epochs import Epochs
+from sslcourse.methods.parts.count import Count
 from sslcourse.methods.parts.momentum import follow, teacher_copy
+from sslcourse.methods.parts.multicrop import across_crops, encode_crops
 from sslcourse.methods.parts.precision import full_precision
 from sslcourse.nets import DINOHead, Encoder
 from sslcourse.views import dino_views
@@ -28,14 +29,11 @@ def self_distillation(
 
     Raw outputs of the student for all crops g_s (V, B, K) and of the teacher for the first of them g_t (U, B, K), crop
     by crop in the same order; the centre c (K,). P_t = softmax((g_t - c) / tau_t), P_s = softmax(g_s / tau_s).
-    Equation (3). Chance, and what both are when neither tells images apart without a favourite: log K.
+    Equation (3). Chance, and what both are when all outputs are alike: log K.
     """
     P_t = ((g_t.detach() - c) / tau_t).softmax(-1)
     log_P_s = (g_s / tau_s).log_softmax(-1)
-    U, V, B = len(g_t), len(g_s), g_s.shape[1]
-    H = -torch.einsum("ubk,vbk->uv", P_t, log_P_s) / B
-    same = torch.eye(U, V, dtype=torch.bool, device=H.device)
-    return H.masked_fill(same, 0).sum() / (U * (V - 1)), torch.special.entr(P_t).sum(-1).mean()
+    return across_crops(P_t, log_P_s), torch.special.entr(P_t).sum(-1).mean()
 
 
 class DINO(Method):
@@ -49,7 +47,7 @@ class DINO(Method):
     `final_teacher_temperature` over the first `teacher_warmup` epochs, is below tau_s, so that not all outputs are alike;
     without it tau_t = tau_s. Logged: `entropy`, h(P_t), and `kl`, D(P_t | P_s) = L - h (Figure 7). Two large crops of at
     least `min_scale` of the image, `n_local` small ones of `local_scale`, of `local_size` pixels (None: half of the
-    encoder's size), for the student alone. `norm_last_layer`: the last layer's weights keep unit length;
+    encoder's size), for the student alone. `head_norm`: batch norm in the head. `norm_last_layer`: the last layer's weights keep unit length;
     it has no gradient in the first `freeze_last_layer` epochs. Each gradient is shortened to `clip`. Weight decay goes
     to `final_weight_decay` (None: stays). `kept`: the teacher's encoder.
 
@@ -74,6 +72,7 @@ class DINO(Method):
         outputs: int = 65536,
         hidden: int = 2048,
         bottleneck: int = 256,
+        head_norm: bool = False,
         norm_last_layer: bool = True,
         freeze_last_layer: int = 1,
         temperature: float = 0.1,
@@ -95,6 +94,7 @@ class DINO(Method):
     ):
         super().__init__(encoder)
         self.outputs, self.hidden, self.bottleneck = outputs, hidden, bottleneck
+        self.head_norm = head_norm
         self.norm_last_layer, self.freeze_last_layer = norm_last_layer, freeze_last_layer
         self.temperature, self.teacher_temperature = temperature, teacher_temperature
         self.final_teacher_temperature, self.teacher_warmup = final_teacher_temperature, teacher_warmup
@@ -107,10 +107,12 @@ class DINO(Method):
         self.crops = dino_views(
             None, small, n_local, (min_scale, 1.0), local_scale, blurs(encoder, blur), hue
         )
-        self.head = DINOHead(encoder.dim, outputs, hidden, bottleneck, norm_last_layer=norm_last_layer)
+        self.head = DINOHead(
+            encoder.dim, outputs, hidden, bottleneck, norm=head_norm, norm_last_layer=norm_last_layer
+        )
         self.teacher, self.teacher_head = teacher_copy(encoder), teacher_copy(self.head)
         self.centre = Centre(outputs, centre_momentum)
-        self.epochs = Epochs()
+        self.epochs = Count()
 
     @property
     def kept(self) -> Encoder:
@@ -137,17 +139,15 @@ class DINO(Method):
         return [group if "weight_decay" in group else group | end for group in groups]
 
     def start_epoch(self, data: Data) -> None:
-        self.epochs.begin()
+        self.epochs.add()
 
     def loss(
         self, images: Tensor, index: Tensor | None = None, labels: Tensor | None = None
     ) -> dict[str, Tensor]:
         x = self.crops(images)
-        large, small = torch.cat(x[:2]), x[2:]
         with torch.no_grad():
-            g_t = self.teacher_head(self.teacher(large)).unflatten(0, (2, -1))  # (2 B, K) -> (2, B, K)
-        f = [self.encoder(large)] + ([self.encoder(torch.cat(small))] if small else [])
-        g_s = self.head(torch.cat(f)).unflatten(0, (len(x), -1))  # (V B, K) -> (V, B, K)
+            g_t = self.teacher_head(encode_crops(self.teacher, x[:2])).unflatten(0, (2, -1))
+        g_s = self.head(encode_crops(self.encoder, x)).unflatten(0, (len(x), -1))  # (V B, K) -> (V, B, K)
         loss, entropy = self_distillation(g_s, g_t, self.centre.value, self.temperature, self.tau_t())
         if self.training and self.centring:
             self.centre.update(g_t)

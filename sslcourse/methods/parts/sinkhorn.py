@@ -26,18 +26,19 @@ def sinkhorn(scores: Tensor, eps: float = 0.05, iterations: int = 3) -> Tensor:
 
 
 class Prototypes(nn.Module):
-    """K prototypes of unit length: features (N, D) of unit length -> their cosines (N, K).
+    """K prototypes of unit length: features (..., D) of any length -> their cosines (..., K), in full precision.
 
     They learn; `normalise`, after each step of the optimiser, brings them back to unit length.
     """
 
-    def __init__(self, dim: int, count: int):
+    def __init__(self, dim: int, prototypes: int):
         super().__init__()
-        self.weight = nn.Parameter(F.normalize(torch.randn(count, dim), dim=1))
+        self.weight = nn.Parameter(F.normalize(torch.randn(prototypes, dim), dim=1))
 
     @torch.no_grad()
     def normalise(self) -> None:
         self.weight.copy_(F.normalize(self.weight, dim=1))
 
+    @full_precision
     def forward(self, z: Tensor) -> Tensor:
-        return z @ self.weight.T
+        return F.normalize(z, dim=-1) @ self.weight.T
