@@ -76,6 +76,8 @@ EASIER = {  # the tiny set tells places by brightness and colour, which two meth
     "moco": {"length": 16, "momentum": 0.5, "min_scale": 0.9, "head": "linear"},  # 50 steps are few for a slow encoder
     "moco_v3": {"temperature": 0.1, "momentum": 0.5, "min_scale": 0.9},
     "pcl": {"length": 48, "momentum": 0.5, "min_scale": 0.9, "warmup": 0, "clusters": [4]},
+    "swav": {"min_scale": 0.9, "local_scale": [0.5, 0.9], "prototypes": 30},
+    "dino": {"momentum": 0.5, "min_scale": 0.9, "local_scale": [0.5, 0.9], "outputs": 64, "freeze_last_layer": 0},
     "infomin": {"length": 16, "momentum": 0.5, "min_scale": 1.0, "operations": 0, "beta": 0.0},
 }  # fmt: skip
 

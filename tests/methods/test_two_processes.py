@@ -32,6 +32,8 @@ CASES = {name: (name, {}) for name in METHODS} | {
     "pirl, turned": ("pirl", {"transform": "rotation", "lam": 0.3}),
     "detcon S": ("detcon", {"kind": "S"}),
     "moco, symmetric": ("moco", {"symmetric": True}),
+    "swav, queue": ("swav", {"length": 20, "queue_from": 1}),
+    "dino, norm in the head": ("dino", {"head_norm": True, "norm_last_layer": False}),
 }
 SMALL = {
     "length": 50,
@@ -41,6 +43,9 @@ SMALL = {
     "d": 8,
     "clusters": [3, 5],
     "warmup": 0,
+    "outputs": 12,
+    "bottleneck": 8,
+    "prototypes": 9,
 }  # instead of a recipe's
 B = 22
 
