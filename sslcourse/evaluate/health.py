@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from sslcourse.data.images import Data, ImageSet, pick_device
 from sslcourse.evaluate.features import extract
+from sslcourse.methods.parts.collapse import unit_std
 from sslcourse.views import simclr_view
 
 
@@ -28,7 +29,7 @@ def feature_std(features: Tensor) -> float:
 
     1 is isotropic, 0 collapsed. Chen & He 2021 (SimSiam, 2011.10566).
     """
-    return F.normalize(features, dim=1).std(0, correction=0).mean().item() * features.shape[1] ** 0.5
+    return unit_std(features).item()
 
 
 def alignment(a: Tensor, b: Tensor) -> float:

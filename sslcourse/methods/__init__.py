@@ -14,6 +14,8 @@ from sslcourse.methods.contrastive.pcl import PCL
 from sslcourse.methods.contrastive.pirl import PIRL
 from sslcourse.methods.contrastive.simclr import SimCLR
 from sslcourse.methods.contrastive.triplet import Triplet
+from sslcourse.methods.distillation.barlow import Barlow
+from sslcourse.methods.distillation.byol import BYOL
 from sslcourse.methods.distillation.dino import DINO
 from sslcourse.methods.distillation.swav import SwAV
 from sslcourse.methods.method import Method, Paper
@@ -32,6 +34,7 @@ from sslcourse.methods.supervised import Supervised
 
 __all__ = [
     "AMDIM",
+    "BYOL",
     "CMC",
     "CPC",
     "DINO",
@@ -39,6 +42,7 @@ __all__ = [
     "NAT",
     "PCL",
     "PIRL",
+    "Barlow",
     "ColorProxy",
     "Colorization",
     "Context",
@@ -93,6 +97,8 @@ METHODS: dict[str, type[Method]] = {  # in the talk's order
         InfoMin,
         NAT,
         DetCon,
+        BYOL,
+        Barlow,
         SwAV,
         DINO,
     )

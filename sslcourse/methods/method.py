@@ -71,6 +71,7 @@ class Method(nn.Module):
     def parameter_groups(self) -> list[dict]:
         """Groups for the optimiser: `params`, and where they differ from the recipe `lr_scale`, `weight_decay`.
 
+        `constant_lr` True: the rate stays at its full value, without warm-up and cosine.
         `final_weight_decay`: what weight decay comes to by the end, on a cosine over the steps; default, it stays.
         The default spares everything one-dimensional (biases, norms) from weight decay and from LARS.
         """

@@ -14,7 +14,7 @@ from torch import nn
 from sslcourse.errors import UserError
 from sslcourse.nets.channels import Beside, Channels
 from sslcourse.nets.encoder import Encoder, activation_maps
-from sslcourse.nets.heads import DINOHead, projection_head
+from sslcourse.nets.heads import DINOHead, bare_head, projection_head
 from sslcourse.nets.patchwise import Patchwise
 from sslcourse.nets.resnet import ResNet, SmallResNet
 from sslcourse.nets.vit import ViT
@@ -29,6 +29,7 @@ __all__ = [
     "SmallResNet",
     "ViT",
     "activation_maps",
+    "bare_head",
     "encoder",
     "frozen",
     "projection_head",

@@ -28,6 +28,15 @@ def projection_head(
     return nn.Sequential(*parts)
 
 
+def bare_head(
+    inputs: int, hidden: int, outputs: int, layers: int = 2, *, last_norm: bool = False
+) -> nn.Sequential:
+    """`projection_head` whose end learns neither scale nor offset: a linear map, or (`last_norm`) a batch norm after it."""
+    made = projection_head(inputs, hidden, outputs, layers)
+    made[-1] = nn.BatchNorm1d(outputs, affine=False)
+    return made if last_norm else made[:-1]
+
+
 class DINOHead(nn.Module):
     """(..., inputs) -> (..., outputs): a perceptron, unit length, and a linear map to as many outputs as prototypes.
 

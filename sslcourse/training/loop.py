@@ -139,7 +139,7 @@ class Loop:
         method, fabric, recipe = self.method, self.fabric, self.recipe
         method.progress = (self.step - self.begin) / (self.steps * recipe.epochs - self.begin)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate(group["base"])
+            group["lr"] = group["base"] if group["constant_lr"] else self.learning_rate(group["base"])
             start, end = group["decay"]
             group["weight_decay"] = end + (start - end) * (1 + math.cos(math.pi * method.progress)) / 2
         for i in range(recipe.accumulate):

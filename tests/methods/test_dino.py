@@ -38,19 +38,23 @@ def outputs(crops: int = 5, dtype=torch.float64):
 def test_the_loss_is_the_formula_and_so_is_its_gradient():
     g_s, g_t, c = outputs()
     g_s.requires_grad_()
-    loss, entropy = self_distillation(g_s, g_t, c, 0.1, 0.04)
-    naive, h, pairs = 0.0, 0.0, 0
+    logged = self_distillation(g_s, g_t, c, 0.1, 0.04)
+    loss = logged["loss"]
+    naive, h, pairs, mean = 0.0, 0.0, 0, [0.0] * 7
     for u, v, b in itertools.product(range(2), range(5), range(6)):
         t = [math.exp(float(x - m) / 0.04) for x, m in zip(g_t[u, b], c, strict=True)]
         s = [torch.exp(x / 0.1) for x in g_s[v, b]]
         if v == u:
             h -= sum(x / sum(t) * math.log(x / sum(t)) for x in t if x / sum(t) > 1e-300)
+            mean = [m + x / sum(t) / 12 for m, x in zip(mean, t, strict=True)]
             continue
         naive = naive - sum(x / sum(t) * torch.log(y / sum(s)) for x, y in zip(t, s, strict=True))
         pairs += 1
     assert pairs == 2 * 4 * 6
     torch.testing.assert_close(loss, naive / pairs, atol=1e-9, rtol=0)
-    assert entropy.item() == pytest.approx(h / 12, abs=1e-9)
+    assert logged["entropy"].item() == pytest.approx(h / 12, abs=1e-9)
+    assert logged["kl"].item() == pytest.approx(float(naive) / pairs - h / 12, abs=1e-9)
+    assert logged["mean_entropy"].item() == pytest.approx(-sum(m * math.log(m) for m in mean), abs=1e-9)
     ours, theirs = (torch.autograd.grad(x, g_s)[0] for x in (loss, naive / pairs))
     torch.testing.assert_close(ours, theirs, atol=1e-9, rtol=0)
 
@@ -62,7 +66,7 @@ def test_loss_gradient_and_centre_are_lightlys(crops):
     method = make(outputs=7)
     theirs = DINOLoss(7, teacher_temp=0.05, student_temp=0.1, center_momentum=0.9)
     for _ in range(2):  # the second time with a centre
-        loss, _ = self_distillation(g_s, g_t, method.centre.value, 0.1, 0.05)
+        loss = self_distillation(g_s, g_t, method.centre.value, 0.1, 0.05)["loss"]
         method.centre.update(g_t)
         other = theirs(list(g_t), list(g_s), teacher_temp=0.05)
         torch.testing.assert_close(loss, other, atol=1e-5, rtol=1e-5)
@@ -72,18 +76,23 @@ def test_loss_gradient_and_centre_are_lightlys(crops):
 
 
 def test_uniform_outputs_cost_chance_and_one_favourite_costs_nothing():
-    flat, zero = torch.ones(4, 3, 7), torch.zeros(7)
-    loss, entropy = self_distillation(flat, flat[:2], zero, 0.1, 0.04)
-    assert loss.item() == pytest.approx(math.log(7)) and entropy.item() == pytest.approx(math.log(7))
+    flat, zero, chance = torch.ones(4, 3, 7), torch.zeros(7), math.log(7)
+
+    def measured(g_s, g_t, c=zero):
+        return [x.item() for x in self_distillation(g_s, g_t, c, 0.1, 0.04).values()]
+
+    assert measured(flat, flat[:2]) == pytest.approx([chance, chance, 0, chance], abs=1e-6)
     one = 100 * F.one_hot(torch.full((4, 3), 5), 7).float()
-    assert [x.item() for x in self_distillation(one, one[:2], zero, 0.1, 0.04)] == pytest.approx([0, 0])
-    centred = self_distillation(flat, one[:2], one[0, 0], 0.1, 0.04)  # the centre takes the favourite away
-    assert [x.item() for x in centred] == pytest.approx([math.log(7)] * 2)
+    assert measured(one, one[:2]) == pytest.approx([0, 0, 0, 0], abs=1e-6)
+    centred = measured(flat, one[:2], one[0, 0])  # the centre takes the favourite away
+    assert centred == pytest.approx([chance, chance, 0, chance], abs=1e-6)
+    each = 100 * F.one_hot(torch.arange(3).expand(4, 3), 7).float()  # of three images, each has its own
+    assert measured(each, each[:2]) == pytest.approx([0, 0, 0, math.log(3)], abs=1e-6)
 
 
 def test_no_gradient_reaches_the_teacher():
     g_s, g_t, c = outputs()
-    self_distillation(g_s.requires_grad_(), g_t.requires_grad_(), c, 0.1, 0.04)[0].backward()
+    self_distillation(g_s.requires_grad_(), g_t.requires_grad_(), c, 0.1, 0.04)["loss"].backward()
     assert g_t.grad is None and g_s.grad.abs().sum() > 0
 
 
@@ -102,18 +111,14 @@ def fixed_crops(method: DINO) -> list:
     return crops
 
 
-def test_a_step_centres_by_what_came_before_and_logs_entropy_and_divergence():
+def test_a_step_centres_by_what_came_before():
     method = make(nets.encoder("vit", 16, **{**VIT, "drop_path": 0.0}))
     crops, images = fixed_crops(method), torch.rand(6, 3, 16, 16)
     for step in range(2):
         c = method.centre.value.clone()
         assert c.any() == (step == 1)
-        (loss, entropy), g_t = by_hand(method, crops, 0.04)
-        logged = method.loss(images)
-        torch.testing.assert_close(logged["loss"], loss)
-        torch.testing.assert_close(logged["entropy"], entropy)
-        torch.testing.assert_close(logged["kl"], loss - entropy)
-        assert logged["kl"] >= 0
+        expected, g_t = by_hand(method, crops, 0.04)
+        torch.testing.assert_close(method.loss(images), expected)
         torch.testing.assert_close(method.centre.value, 0.9 * c + 0.1 * g_t.mean((0, 1)))
 
 
@@ -124,7 +129,7 @@ def test_without_centring_the_centre_stays_and_without_sharpening_both_are_equal
             nets.encoder("vit", 16, **{**VIT, "drop_path": 0.0}), centring=centring, sharpening=sharpening
         )
         crops = fixed_crops(method)
-        expected = by_hand(method, crops, 0.04 if sharpening else 0.1)[0][0]
+        expected = by_hand(method, crops, 0.04 if sharpening else 0.1)[0]["loss"]
         torch.testing.assert_close(method.loss(images)["loss"], expected)
         assert method.centre.value.any() == centring
 
@@ -239,7 +244,7 @@ def test_the_last_layer_stays_until_its_time_in_a_run(tiny_data):
         ) or {})
     ]  # fmt: skip
     assert torch.equal(start[0], start[1]) and not torch.equal(start[1], start[2])
-    assert set(told[0].history[0]) >= {"loss", "entropy", "kl"}
+    assert set(told[0].history[0]) >= {"loss", "entropy", "kl", "mean_entropy"}
 
 
 def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(tiny_data, tmp_path):

@@ -13,15 +13,15 @@ from sslcourse.methods import METHODS, Method
 from sslcourse.training.optimiser import make_optimizer
 from sslcourse.training.pretraining import pretrain
 from sslcourse.training.recipes import LAPTOP, Recipe
+from tests.small import SMALL
 
 NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 
 
 def make(name: str, data, **arguments) -> Method:
     torch.manual_seed(0)
-    return METHODS[name](
-        nets.encoder("small", data.size, width=8), **{**METHODS[name].arguments_from(data), **arguments}
-    )
+    given = {**METHODS[name].arguments_from(data), **SMALL.get(name, {}), **arguments}
+    return METHODS[name](nets.encoder("small", data.size, width=8), **given)
 
 
 def batch(data):
@@ -79,6 +79,7 @@ EASIER = {  # the tiny set tells places by brightness and colour, which two meth
     "swav": {"min_scale": 0.9, "local_scale": [0.5, 0.9], "prototypes": 30},
     "dino": {"momentum": 0.5, "min_scale": 0.9, "local_scale": [0.5, 0.9], "outputs": 64, "freeze_last_layer": 0},
     "infomin": {"length": 16, "momentum": 0.5, "min_scale": 1.0, "operations": 0, "beta": 0.0},
+    "byol": {"momentum": 0.5, "min_scale": 0.9},
 }  # fmt: skip
 
 

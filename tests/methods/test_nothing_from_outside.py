@@ -8,6 +8,7 @@ from sslcourse.data.images import Data, ImageSet
 from sslcourse.methods import METHODS, Colorization, ColorProxy, SplitBrain
 from sslcourse.methods.pretext.color_proxy import hue_chroma
 from sslcourse.nets import Encoder
+from tests.small import SMALL
 
 # What these see beyond the image's edge, or in place of it, is no part of their target: a class, a turn, an instance
 PADDED = {"supervised", "rotnet", "infomin"}
@@ -28,7 +29,8 @@ def test_images_of_one_colour_are_seen_as_images_of_one_colour(name, monkeypatch
     frames = 4 if METHODS[name].clips else 0
     train = red(40, frames=frames)
     data = Data("red", train, train[:8], train[:8])
-    method = METHODS[name](nets.encoder("small", 16, width=8), **METHODS[name].arguments_from(data))
+    given = {**METHODS[name].arguments_from(data), **SMALL.get(name, {})}
+    method = METHODS[name](nets.encoder("small", 16, width=8), **given)
     method.prepare(data)
     seen, normalise = [], Encoder.normalise
     monkeypatch.setattr(

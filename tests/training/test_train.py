@@ -239,6 +239,19 @@ def test_lars_is_that_of_lightly(tiny_data):
         torch.testing.assert_close(a, b)
 
 
+def test_a_group_may_keep_its_rate_while_the_others_warm_up_and_fall(tiny_data, monkeypatch):
+    made, rates, make = [], [], loop.make_optimizer
+    monkeypatch.setattr(loop, "make_optimizer", lambda *args: made.append(make(*args)) or made[-1])
+    method = stub()
+    encoder, head = method.parameter_groups()
+    method.parameter_groups = lambda: [dict(encoder), {**head, "constant_lr": True}]
+    method.after_step = lambda: rates.append([group["lr"] for group in made[0].param_groups])
+    pretrain(method, tiny_data, recipe=SMALL, device="cpu")
+    falling, kept = zip(*rates, strict=True)
+    assert set(kept) == {10 * SMALL.lr}
+    assert falling[0] < falling[1] and max(falling) == SMALL.lr and falling[-1] < 0.2 * SMALL.lr
+
+
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
 def test_compiled_training_follows_eager_training(tiny_data, tmp_path):
     """Of an encoder of one layer, because each takes the C++ compiler seconds; with no pool of processes for it."""

@@ -12,7 +12,7 @@ from sslcourse.data.images import Data
 from sslcourse.errors import UserError
 from sslcourse.methods.method import Method, Paper
 from sslcourse.methods.parts.gathered import gather, global_mean, rank
-from sslcourse.methods.parts.momentum import follow, momentum_copy
+from sslcourse.methods.parts.momentum import follow, momentum_copy, rising
 from sslcourse.methods.parts.precision import full_precision
 from sslcourse.methods.parts.segments import HOW, majority, segmentation
 from sslcourse.nets import Encoder, projection_head
@@ -157,6 +157,6 @@ class DetCon(Method):
 
     def after_step(self) -> None:
         if self.kind == "B":
-            m = 1 - (1 - self.momentum) * (math.cos(math.pi * self.progress) + 1) / 2
+            m = rising(self.momentum, self.progress)
             for slow, online in zip(self.target, (self.encoder, self.projector), strict=True):
                 follow(slow, online, m)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from sslcourse.methods.contrastive.moco import MoCo, blurs, projection
+from sslcourse.methods.contrastive.moco import MoCo, projection
 from sslcourse.methods.method import Paper
+from sslcourse.methods.parts.blurs import blurs
 from sslcourse.methods.parts.grouped import grouped
 from sslcourse.methods.parts.info_nce import info_nce
 from sslcourse.nets import Encoder

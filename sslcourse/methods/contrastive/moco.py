@@ -9,6 +9,7 @@ from sslcourse.data.images import Data
 from sslcourse.errors import UserError
 from sslcourse.methods.method import Method, Paper
 from sslcourse.methods.parts.bank import Queue
+from sslcourse.methods.parts.blurs import blurs
 from sslcourse.methods.parts.gathered import gather, world_size
 from sslcourse.methods.parts.grouped import grouped
 from sslcourse.methods.parts.info_nce import info_nce
@@ -23,11 +24,6 @@ def projection(kind: str, inputs: int, dim: int) -> nn.Module:
         raise UserError(f"head {kind!r} of MoCo: choose linear or mlp")
     last = nn.Linear(inputs, dim)
     return last if kind == "linear" else nn.Sequential(nn.Linear(inputs, inputs), nn.ReLU(inplace=True), last)
-
-
-def blurs(encoder: Encoder, blur: bool | None) -> bool:
-    """What `blur` says; None says: only an encoder for more than 32 px, for smaller images do not survive it."""
-    return encoder.spec.get("size", 32) > 32 if blur is None else blur
 
 
 def crops(kind: str, min_scale: float, blur: bool, hue: float) -> Compose:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sslcourse.methods.contrastive.moco import blurs
 from sslcourse.methods.method import Method, Paper
+from sslcourse.methods.parts.blurs import blurs
 from sslcourse.methods.parts.gathered import gather, rank
-from sslcourse.methods.parts.momentum import follow, momentum_copy
+from sslcourse.methods.parts.momentum import follow, momentum_copy, rising
 from sslcourse.methods.parts.precision import full_precision
-from sslcourse.nets import Encoder, projection_head
+from sslcourse.nets import Encoder, bare_head
 from sslcourse.views import byol_views
 
 # what the authors' reference runs give either kind of encoder
@@ -33,13 +32,6 @@ def ctr(q: Tensor, k: Tensor, tau: float) -> tuple[Tensor, Tensor]:
     labels = torch.arange(len(q), device=q.device) + rank() * len(q)  # (B,): where k+ is
     logits = q @ k.T / tau  # (B, N)
     return 2 * tau * F.cross_entropy(logits, labels), (logits.argmax(1) == labels).float().mean()
-
-
-def head(inputs: int, hidden: int, outputs: int, layers: int, last_norm: bool = True) -> nn.Sequential:
-    """A projection head that ends in a batch norm with neither scale nor offset, or in a linear map without offset."""
-    made = projection_head(inputs, hidden, outputs, layers)
-    made[-1] = nn.BatchNorm1d(outputs, affine=False)
-    return made if last_norm else made[:-1]
 
 
 def patch_embedding(encoder: Encoder) -> nn.Conv2d | None:
@@ -112,8 +104,8 @@ class MoCoV3(Method):
             if embed.bias is not None:
                 nn.init.zeros_(embed.bias)
             embed.requires_grad_(False)
-        self.projector = head(encoder.dim, hidden, dim, given["layers"])
-        self.predictor = head(dim, hidden, dim, 2, given["predictor_norm"])
+        self.projector = bare_head(encoder.dim, hidden, dim, given["layers"], last_norm=True)
+        self.predictor = bare_head(dim, hidden, dim, 2, last_norm=given["predictor_norm"])
         self.key_encoder, self.key_projector = momentum_copy(encoder), momentum_copy(self.projector)
 
     def loss(
@@ -128,6 +120,6 @@ class MoCoV3(Method):
         return {"loss": loss1 + loss2, "accuracy": (accuracy1 + accuracy2) / 2}
 
     def after_step(self) -> None:
-        m = 1 - (1 - self.momentum) * (math.cos(math.pi * self.progress) + 1) / 2
+        m = rising(self.momentum, self.progress)
         follow(self.key_encoder, self.encoder, m)
         follow(self.key_projector, self.projector, m)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from sslcourse.data.images import Data
-from sslcourse.methods.contrastive.moco import blurs
 from sslcourse.methods.method import Method, Paper
+from sslcourse.methods.parts.blurs import blurs
 from sslcourse.methods.parts.centre import Centre
 from sslcourse.methods.parts.clip import clip_each
 from sslcourse.methods.parts.count import Count
-from sslcourse.methods.parts.momentum import follow, teacher_copy
+from sslcourse.methods.parts.gathered import global_sum, world_size
+from sslcourse.methods.parts.momentum import follow, rising, teacher_copy
 from sslcourse.methods.parts.multicrop import across_crops, encode_crops
 from sslcourse.methods.parts.precision import full_precision
 from sslcourse.nets import DINOHead, Encoder
@@ -22,18 +22,19 @@ from sslcourse.views import dino_views
 
 
 @full_precision
-def self_distillation(
-    g_s: Tensor, g_t: Tensor, c: Tensor, tau_s: float, tau_t: float
-) -> tuple[Tensor, Tensor]:
-    """Mean of H(P_t(x), P_s(x')) over the pairs of a teacher's crop x and another crop x'; the mean entropy of P_t.
+def self_distillation(g_s: Tensor, g_t: Tensor, c: Tensor, tau_s: float, tau_t: float) -> dict[str, Tensor]:
+    """`loss`, the mean of H(P_t(x), P_s(x')) over the pairs of a teacher's crop x and another crop x'; three measures.
 
     Raw outputs of the student for all crops g_s (V, B, K) and of the teacher for the first of them g_t (U, B, K), crop
     by crop in the same order; the centre c (K,). P_t = softmax((g_t - c) / tau_t), P_s = softmax(g_s / tau_s).
-    Equation (3). Chance, and what both are when all outputs are alike: log K.
+    Equation (3). `entropy`: the mean h(P_t), log K if all outputs are alike; `kl`: the mean D(P_t | P_s) = loss - entropy;
+    `mean_entropy`: h of the mean P_t, 0 if one output wins for every image.
     """
     P_t = ((g_t.detach() - c) / tau_t).softmax(-1)
-    log_P_s = (g_s / tau_s).log_softmax(-1)
-    return across_crops(P_t, log_P_s), torch.special.entr(P_t).sum(-1).mean()
+    loss = across_crops(P_t, (g_s / tau_s).log_softmax(-1))
+    mean = global_sum(P_t.mean((0, 1))) / world_size()
+    entropy, mean_entropy = (torch.special.entr(P).sum(-1).mean() for P in (P_t, mean))
+    return {"loss": loss, "entropy": entropy, "kl": loss.detach() - entropy, "mean_entropy": mean_entropy}
 
 
 class DINO(Method):
@@ -45,11 +46,11 @@ class DINO(Method):
     keep it from saying the same of every image. `centring`: c, the slow mean of g_t, is taken away, so that no output
     wins for all; without it c stays 0. `sharpening`: tau_t, rising from `teacher_temperature` to
     `final_teacher_temperature` over the first `teacher_warmup` epochs, is below tau_s, so that not all outputs are alike;
-    without it tau_t = tau_s. Logged: `entropy`, h(P_t), and `kl`, D(P_t | P_s) = L - h (Figure 7). Two large crops of at
-    least `min_scale` of the image, `n_local` small ones of `local_scale`, of `local_size` pixels (None: half of the
-    encoder's size), for the student alone. `head_norm`: batch norm in the head. `norm_last_layer`: the last layer's weights keep unit length;
-    it has no gradient in the first `freeze_last_layer` epochs. Each gradient is shortened to `clip`. Weight decay goes
-    to `final_weight_decay` (None: stays). `kept`: the teacher's encoder.
+    without it tau_t = tau_s. Logged, for curves of a collapse as in Figure 7: see `self_distillation`. Two large crops of
+    at least `min_scale` of the image, `n_local` small ones of `local_scale`, of `local_size` pixels (None: half of the
+    encoder's size), for the student alone. `head_norm`: batch norm in the head. `norm_last_layer`: the last layer's
+    weights keep unit length; it has no gradient in the first `freeze_last_layer` epochs. Each gradient is shortened to
+    `clip`. Weight decay goes to `final_weight_decay` (None: stays). `kept`: the teacher's encoder.
 
     A step: crops; g_t, g_s; loss with c as it was; c moves; clipped gradients; optimiser; theta_t follows.
     Symbols: K -> `outputs`, tau_s -> `temperature`, tau_t -> `tau_t`, m -> `centre_momentum`, c -> `centre.value`;
@@ -122,14 +123,9 @@ class DINO(Method):
         """The teacher's temperature in this epoch."""
         if not self.sharpening:
             return self.temperature
-        low, high, epoch = (
-            self.teacher_temperature,
-            self.final_teacher_temperature,
-            max(int(self.epochs) - 1, 0),
-        )
-        if epoch >= self.teacher_warmup:
-            return high
-        return low + (high - low) * epoch / max(self.teacher_warmup - 1, 1)
+        start, end, n = self.teacher_temperature, self.final_teacher_temperature, self.teacher_warmup
+        past = max(int(self.epochs) - 1, 0)  # epochs
+        return end if past >= n else start + (end - start) * past / max(n - 1, 1)
 
     def parameter_groups(self) -> list[dict]:
         groups = super().parameter_groups()
@@ -148,10 +144,10 @@ class DINO(Method):
         with torch.no_grad():
             g_t = self.teacher_head(encode_crops(self.teacher, x[:2])).unflatten(0, (2, -1))
         g_s = self.head(encode_crops(self.encoder, x)).unflatten(0, (len(x), -1))  # (V B, K) -> (V, B, K)
-        loss, entropy = self_distillation(g_s, g_t, self.centre.value, self.temperature, self.tau_t())
+        logged = self_distillation(g_s, g_t, self.centre.value, self.temperature, self.tau_t())
         if self.training and self.centring:
             self.centre.update(g_t)
-        return {"loss": loss, "entropy": entropy, "kl": loss - entropy}
+        return logged
 
     def before_step(self) -> None:
         clip_each(self.parameters(), self.clip)
@@ -160,6 +156,6 @@ class DINO(Method):
                 p.grad = None
 
     def after_step(self) -> None:
-        m = 1 - (1 - self.momentum) * (math.cos(math.pi * self.progress) + 1) / 2
+        m = rising(self.momentum, self.progress)
         follow(self.teacher, self.encoder, m)
         follow(self.teacher_head, self.head, m)

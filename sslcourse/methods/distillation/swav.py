@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sslcourse.data.images import Data
-from sslcourse.methods.contrastive.moco import blurs
 from sslcourse.methods.method import Method, Paper
 from sslcourse.methods.parts.bank import Queue
+from sslcourse.methods.parts.blurs import blurs
 from sslcourse.methods.parts.count import Count
 from sslcourse.methods.parts.gathered import gather, rank
 from sslcourse.methods.parts.multicrop import across_crops, encode_crops

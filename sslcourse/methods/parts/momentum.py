@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 
 import torch
 from timm.layers import DropPath
@@ -23,6 +24,11 @@ def teacher_copy(module: nn.Module) -> nn.Module:
         elif isinstance(part, DropPath):
             part.drop_prob = 0.0
     return teacher
+
+
+def rising(momentum: float, progress: float) -> float:
+    """m from `momentum` (progress 0) to 1 (progress 1) along a cosine: 1 - (1 - m_0) (cos(pi k / K) + 1) / 2 (BYOL)."""
+    return 1 - (1 - momentum) * (math.cos(math.pi * progress) + 1) / 2
 
 
 @torch.no_grad()

@@ -1,8 +1,9 @@
+import pytest
 import torch
 from timm.layers import DropPath
 from torch import nn
 
-from sslcourse.methods.parts.momentum import follow, momentum_copy, teacher_copy
+from sslcourse.methods.parts.momentum import follow, momentum_copy, rising, teacher_copy
 
 
 def test_follow_moves_parameters_by_their_share_and_leaves_buffers():
@@ -34,3 +35,9 @@ def test_a_teacher_leaves_nothing_out_while_it_trains():
     )
     assert teacher.training and not torch.equal(student(x), student(x))
     assert torch.equal(teacher(x), teacher[3](teacher[0](x)))
+
+
+def test_rising_goes_from_momentum_to_1_along_a_cosine():
+    steps = [rising(0.6, k / 10) for k in range(11)]
+    assert steps[0] == 0.6 and steps[5] == pytest.approx(0.8) and steps[10] == 1
+    assert steps == sorted(steps)
