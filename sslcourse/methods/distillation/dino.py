@@ -40,23 +40,24 @@ def self_distillation(g_s: Tensor, g_t: Tensor, c: Tensor, tau_s: float, tau_t: 
 class DINO(Method):
     """Self-distillation without labels: the student's answers to all crops match the teacher's to the large ones.
 
-    L = mean over x of the two large crops and x' of all others of H(P_t(x), P_s(x')), P_t = softmax((g_t - c) / tau_t),
-    P_s = softmax(g_s / tau_s), g an encoder and a head of K outputs. The teacher is a slow copy of the student, theta_t
-    <- lambda theta_t + (1 - lambda) theta_s, lambda rising from `momentum` to 1 on a cosine, without dropout. Two things
-    keep it from saying the same of every image. `centring`: c, the slow mean of g_t, is taken away, so that no output
-    wins for all; without it c stays 0. `sharpening`: tau_t, rising from `teacher_temperature` to
-    `final_teacher_temperature` over the first `teacher_warmup` epochs, is below tau_s, so that not all outputs are alike;
-    without it tau_t = tau_s. Logged, for curves of a collapse as in Figure 7: see `self_distillation`. Two large crops of
-    at least `min_scale` of the image, `n_local` small ones of `local_scale`, of `local_size` pixels (None: half of the
-    encoder's size), for the student alone. `head_norm`: batch norm in the head. `norm_last_layer`: the last layer's
-    weights keep unit length; it has no gradient in the first `freeze_last_layer` epochs. Each gradient is shortened to
-    `clip`. Weight decay goes to `final_weight_decay` (None: stays). `kept`: the teacher's encoder.
+    L = mean over x of the two large crops and x' of all others of H(P_t(x), P_s(x')), P_t = softmax((g_t - c) /
+    tau_t), P_s = softmax(g_s / tau_s), g an encoder and a head of K outputs. The teacher is a slow copy of the
+    student, theta_t <- lambda theta_t + (1 - lambda) theta_s, lambda rising from `momentum` to 1 on a cosine,
+    without dropout. Two things keep it from saying the same of every image. `centring`: c, the slow mean of g_t, is
+    taken away, so that no output wins for all; without it c stays 0. `sharpening`: tau_t, rising from
+    `teacher_temperature` to `final_teacher_temperature` over the first `teacher_warmup` epochs, is below tau_s, so
+    that not all outputs are alike; without it tau_t = tau_s. Logged, for curves of a collapse as in Figure 7: see
+    `self_distillation`. Two large crops of at least `min_scale` of the image, `n_local` small ones of
+    `local_scale`, of `local_size` pixels (None: half of the encoder's size), for the student alone. `head_norm`:
+    batch norm in the head. `norm_last_layer`: the last layer's weights keep unit length; it has no gradient in the
+    first `freeze_last_layer` epochs. Each gradient is shortened to `clip`. Weight decay goes to
+    `final_weight_decay` (None: stays). `kept`: the teacher's encoder.
 
     A step: crops; g_t, g_s; loss with c as it was; c moves; clipped gradients; optimiser; theta_t follows.
     Symbols: K -> `outputs`, tau_s -> `temperature`, tau_t -> `tau_t`, m -> `centre_momentum`, c -> `centre.value`;
     lambda -> `momentum` at the start; theta_s -> `encoder`, `head`; theta_t -> `teacher`, `teacher_head`.
-    Differs: the learning rate falls to 0, theirs to 1e-6. In their ViTs positions are learned. No blur at 32 px or less.
-    Their small crops have 96 of 224 pixels. Their figure of the collapse does not say which tau_t is "no sharpening".
+    Differs: the learning rate falls to 0, theirs to 1e-6. In their ViTs positions are learned. No blur at 32 px or
+    less. Their small crops have 96 of 224 pixels. That no sharpening means tau_t = tau_s is our reading of Figure 7.
     """
 
     name = "dino"

@@ -23,20 +23,21 @@ from sslcourse.views import swav_views
 class SwAV(Method):
     """Swapping assignments: clusters found batch by batch, and the crops of an image must agree on theirs.
 
-    L = mean over the pairs of a large crop s and another crop t of -sum_k q_s^k log p_t^k, p_t = softmax(C' z_t / tau):
-    z, of unit length, from an encoder and a projection head of `hidden` and `dim`, C the `prototypes`, K unit vectors
-    that learn. The codes q come without gradient from Sinkhorn-Knopp over the global batch, `iterations` turns at `eps`:
-    near exp(C' z_s / eps), but every prototype gets equally many images, so that they cannot all say the same. Two large
-    crops of at least `min_scale` give codes; `n_local` small ones of `local_scale`, of `local_size` pixels (None: half
-    of the encoder's size), only predict. For small batches: `length` features per large crop of the batches before,
-    from all processes, join the Sinkhorn-Knopp after the first `queue_from` epochs, once there are so many. In the
-    first `freeze_prototypes` epochs C has no gradient. Logged: `entropy` of the codes. `kept`: the encoder.
+    L = mean over the pairs of a large crop s and another crop t of -sum_k q_s^k log p_t^k, p_t = softmax(C' z_t /
+    tau): z, of unit length, from an encoder and a projection head of `hidden` and `dim`, C the `prototypes`, K unit
+    vectors that learn. The codes q come without gradient from Sinkhorn-Knopp over the global batch, `iterations`
+    turns at `eps`: near exp(C' z_s / eps), but every prototype gets equally many images, so that they cannot all
+    say the same. Two large crops of at least `min_scale` give codes; `n_local` small ones of `local_scale`, of
+    `local_size` pixels (None: half of the encoder's size), only predict. For small batches: `length` features per
+    large crop of the batches before, from all processes, join the Sinkhorn-Knopp after the first `queue_from`
+    epochs, once there are so many. In the first `freeze_prototypes` epochs C has no gradient. Logged: `entropy` of
+    the codes. `kept`: the encoder.
 
     A step: crops; z; codes, with the queue as it was; z enters the queue; loss; optimiser; C to unit length.
     Symbols: K -> `prototypes`, tau -> `temperature`, epsilon -> `eps`, C -> `c.weight`, q -> `Q`, C' z -> `S`.
-    Differs: theirs freezes C for 313 steps of 4,096 images, or 5,005 of 256, which is an epoch; so does this. Their queue
-    begins to fill when it is first wanted, this one with the first step. No blur at 32 px or less. Their small crops have
-    96 of 224 pixels.
+    Differs: theirs freezes C for 313 steps of 4,096 images, or 5,005 of 256, which is an epoch; so does this. Their
+    queue begins to fill when it is first wanted, this one with the first step. No blur at 32 px or less. Their
+    small crops have 96 of 224 pixels.
     """
 
     name = "swav"
