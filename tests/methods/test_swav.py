@@ -32,7 +32,7 @@ def fixed_crops(method: SwAV) -> list:
 def scores(method: SwAV, crops: list) -> torch.Tensor:
     """Cosines with the prototypes, crop by crop: (V, B, K). The encoder of `transformer` has no batch norm."""
     z = torch.stack([method.projector[2](method.projector[0](method.encoder(x))) for x in crops])
-    return F.normalize(method.projector[3](z), dim=-1) @ F.normalize(method.c.weight, dim=1).T
+    return F.normalize(method.projector[3](z), dim=-1) @ method.c.weight.T
 
 
 def transformer(**arguments) -> SwAV:
