@@ -41,7 +41,7 @@ RECIPES = {
                 "prototypes": 128, "hidden": 256, "eps": 0.02, "n_local": 2, "min_scale": 0.3, "local_scale": [0.1, 0.4],
                 "strength": 0.5, "hue": 0.4,
             },
-            measured="toybox, 2 epochs: linear probe on val 0.406 (random init 0.315), k-NN 0.297; seed 0; 42 s of CPU",
+            measured="toybox, 5 epochs: linear probe on val 0.512 (random init 0.315), k-NN 0.374; seed 0; 75 s of CPU",
         ),
         # Lightly's for CIFAR-10 (k-NN 0.833), but for AdamW in the place of Adam
         "gpu": Recipe(
@@ -57,7 +57,7 @@ RECIPES = {
                 "teacher_temperature": 0.02, "final_teacher_temperature": 0.02, "momentum": 0.95, "centre_momentum": 0.2,
                 "n_local": 2, "hue": 0.4,
             },
-            measured="",
+            measured="toybox, 3 epochs: linear probe on val 0.362 (random init 0.315), k-NN 0.258; seed 0; 72 s of CPU",
         ),
         # Lightly's for CIFAR-10 (k-NN 0.868), but for a head of three layers and a momentum that rises to 1
         "gpu": Recipe(
