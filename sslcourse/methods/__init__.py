@@ -17,8 +17,10 @@ from sslcourse.methods.contrastive.triplet import Triplet
 from sslcourse.methods.distillation.barlow import Barlow
 from sslcourse.methods.distillation.bownet import BoWNet
 from sslcourse.methods.distillation.byol import BYOL
+from sslcourse.methods.distillation.dino import DINO
 from sslcourse.methods.distillation.obow import OBoW
 from sslcourse.methods.distillation.simsiam import SimSiam
+from sslcourse.methods.distillation.swav import SwAV
 from sslcourse.methods.distillation.vicreg import VICReg
 from sslcourse.methods.method import Method, Paper
 from sslcourse.methods.pretext.color_proxy import ColorProxy
@@ -39,6 +41,7 @@ __all__ = [
     "BYOL",
     "CMC",
     "CPC",
+    "DINO",
     "METHODS",
     "NAT",
     "PCL",
@@ -66,6 +69,7 @@ __all__ = [
     "SimSiam",
     "SplitBrain",
     "Supervised",
+    "SwAV",
     "Tracking",
     "Triplet",
     "VICReg",
@@ -105,6 +109,8 @@ METHODS: dict[str, type[Method]] = {  # in the talk's order
         SimSiam,
         Barlow,
         VICReg,
+        SwAV,
+        DINO,
         BoWNet,
         OBoW,
     )

@@ -75,6 +75,7 @@ class Method(nn.Module):
         """Groups for the optimiser: `params`, and where they differ from the recipe `lr_scale`, `weight_decay`.
 
         `constant_lr` True: the rate stays at its full value, without warm-up and cosine.
+        `final_weight_decay`: what weight decay comes to by the end, on a cosine over the steps; default, it stays.
         The default spares everything one-dimensional (biases, norms) from weight decay and from LARS.
         """
         learned = [p for p in self.parameters() if p.requires_grad]
@@ -91,7 +92,7 @@ class Method(nn.Module):
         """Each epoch: cluster assignment, a schedule of negatives."""
 
     def before_step(self) -> None:
-        """After backward, before the optimiser's step."""
+        """After backward, before the optimiser's step: the gradients are whole, and not scaled in any precision."""
 
     def after_step(self) -> None:
         """After the optimiser's step, without gradients: moving averages, queues."""

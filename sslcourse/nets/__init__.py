@@ -15,7 +15,7 @@ from sslcourse.errors import UserError
 from sslcourse.nets.channels import Beside, Channels
 from sslcourse.nets.encoder import Encoder, activation_maps
 from sslcourse.nets.frozen import frozen
-from sslcourse.nets.heads import bare_head, projection_head
+from sslcourse.nets.heads import DINOHead, bare_head, projection_head
 from sslcourse.nets.patchwise import Patchwise
 from sslcourse.nets.resnet import ResNet, SmallResNet
 from sslcourse.nets.vit import ViT
@@ -23,6 +23,7 @@ from sslcourse.nets.vit import ViT
 __all__ = [
     "Beside",
     "Channels",
+    "DINOHead",
     "Encoder",
     "Patchwise",
     "ResNet",
@@ -45,7 +46,7 @@ def encoder(name: str = "small", size: int = 32, **arguments) -> Encoder:
     elif name in ("resnet18", "resnet50"):
         net = ResNet(name, size, **arguments)
     elif name == "vit":
-        net = ViT(**{"patch": 4 if size <= 32 else 8, **arguments})
+        net = ViT(size, **{"patch": 4 if size <= 32 else 8, **arguments})
     elif name == "channels" and arguments:  # bare names of wrappers are no encoders
         fitted = arguments.get("fitted", False)
         net = Channels(encoder(**arguments["encoder"]), arguments["channels"], fitted)

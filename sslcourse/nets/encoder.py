@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from sslcourse.errors import UserError
+
 MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)  # of an encoder that does not name its own
 
 
@@ -50,6 +52,13 @@ class Encoder(nn.Module):
     def tokens(self, images: Tensor) -> Tensor:
         """One feature per place, row-major: (B, T, dim)."""
         return self.final_map(images).flatten(2).transpose(1, 2)  # (B, D, h, w) -> (B, h * w, D)
+
+    def attention(self, images: Tensor) -> Tensor:
+        """How much CLS looks at each patch in the last block, row-major: (B, heads, T). The rest of 1 goes to CLS.
+
+        UserError from an encoder that has no attention.
+        """
+        raise UserError(f"{type(self).__name__} has no attention to show: use encoder vit or a ViT of timm")
 
     def forward(self, images: Tensor) -> Tensor:
         return self.final_map(images).mean((2, 3))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.parametrizations import weight_norm
 
 
 def projection_head(
@@ -33,3 +35,39 @@ def bare_head(
     made = projection_head(inputs, hidden, outputs, layers)
     made[-1] = nn.BatchNorm1d(outputs, affine=False)
     return made if last_norm else made[:-1]
+
+
+class DINOHead(nn.Module):
+    """(..., inputs) -> (..., outputs): a perceptron, unit length, and a linear map to as many outputs as prototypes.
+
+    `layers` linear maps, GELU between them (and with `norm` batch norm), the last to `bottleneck` numbers; `last` has no
+    bias and its weights are g v / |v|, g = 1 fixed unless `norm_last_layer` is False (Caron et al. 2021, 2104.14294).
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        hidden: int = 2048,
+        bottleneck: int = 256,
+        layers: int = 3,
+        norm: bool = False,
+        norm_last_layer: bool = True,
+    ):
+        super().__init__()
+        widths, parts = [inputs] + [hidden] * (layers - 1) + [bottleneck], []
+        for i in range(layers):
+            if i > 0:
+                parts += [nn.BatchNorm1d(hidden)] if norm else []
+                parts.append(nn.GELU())
+            parts.append(nn.Linear(widths[i], widths[i + 1]))
+            nn.init.trunc_normal_(parts[-1].weight, std=0.02)
+            nn.init.zeros_(parts[-1].bias)
+        self.mlp = nn.Sequential(*parts)
+        self.last = weight_norm(nn.Linear(bottleneck, outputs, bias=False))
+        g = self.last.parametrizations.weight.original0  # (K, 1)
+        nn.init.ones_(g)
+        g.requires_grad_(not norm_last_layer)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(F.normalize(self.mlp(x), dim=-1))

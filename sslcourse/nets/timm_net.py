@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import timm
 import torch
+from timm.models.vision_transformer import Attention
 from torch import Tensor, nn
 
 from sslcourse.errors import UserError
@@ -43,7 +44,8 @@ class Timm(Encoder):
     def normalise(self, images: Tensor) -> Tensor:
         if self.only is not None and images.shape[2:] != (self.only, self.only):
             raise UserError(
-                f"this encoder takes images of {self.only} px and got {images.shape[3]}: give --size {self.only}"
+                f"this encoder takes images of {self.only} px and got {images.shape[3]}: give --size {self.only}, or for views of"
+                " several sizes a transformer of timm with dynamic_img_size=True"
             )
         return super().normalise(images)
 
@@ -62,6 +64,22 @@ class Timm(Encoder):
             x = x if channels_last else x.permute(0, 2, 3, 1)  # (B, D, h, w) -> (B, h, w, D)
             return x.flatten(1, 2)  # (B, h, w, D) -> (B, h * w, D)
         return x[:, getattr(self.net, "num_prefix_tokens", 0) :]  # (B, prefix + T, D) -> (B, T, D)
+
+    def attention(self, images: Tensor) -> Tensor:
+        layer, seen = getattr(list(getattr(self.net, "blocks", [None]))[-1], "attn", None), []
+        if not isinstance(layer, Attention) or not getattr(self.net, "has_class_token", False):
+            return super().attention(images)
+        hook = layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+        try:
+            self.final_map(images)
+        finally:
+            hook.remove()
+        B, T, _ = seen[0].shape
+        q, k, _ = layer.qkv(seen[0]).view(B, T, 3, layer.num_heads, -1).permute(2, 0, 3, 1, 4)
+        # (B, T, 3D) -> three of (B, heads, T, D / heads)
+        q, k = layer.q_norm(q), layer.k_norm(k)
+        weights = (q[:, :, :1] * layer.scale @ k.transpose(-2, -1)).softmax(-1)  # (B, heads, 1, T)
+        return weights[:, :, 0, self.net.num_prefix_tokens :]
 
     def forward(self, images: Tensor) -> Tensor:
         return self.net(self.normalise(images)) if self.whole else self.tokens(images).mean(1)

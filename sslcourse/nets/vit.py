@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from timm.layers import DropPath
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -10,10 +11,14 @@ from sslcourse.errors import UserError
 from sslcourse.nets.encoder import Encoder
 
 
-def sincos_positions(rows: int, columns: int, dim: int) -> Tensor:
-    """Fixed two-dimensional sine-cosine positions, row-major: (rows * columns, dim). Half the width tells the row."""
+def sincos_positions(rows: int, columns: int, dim: int, side: int | None = None) -> Tensor:
+    """Fixed two-dimensional sine-cosine positions, row-major: (rows * columns, dim). Half the width tells the row.
+
+    side: the places are spread as if they covered a grid of side x side, as when its positions are interpolated.
+    """
     omega = 10000.0 ** -(torch.arange(dim // 4) / (dim // 4))
-    y, x = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
+    along = [(torch.arange(n) + 0.5) * ((side or n) / n) - 0.5 for n in (rows, columns)]
+    y, x = torch.meshgrid(*along, indexing="ij")
     angles = [place.reshape(-1, 1) * omega for place in (y, x)]  # (h, w) -> (h * w, 1) -> (h * w, dim / 4)
     return torch.cat([wave(a) for a in angles for wave in (torch.sin, torch.cos)], dim=1)
 
@@ -40,32 +45,48 @@ class Attention(nn.Module):
 
 
 class TransformerBlock(nn.Module):
-    """Pre-norm: attention, then a two-layer perceptron, each added to what came in."""
+    """Pre-norm: attention, then a two-layer perceptron, each added to what came in.
 
-    def __init__(self, dim: int, heads: int, mlp_ratio: float = 4.0):
+    In training each is left out of an image with probability `drop_path` (stochastic depth).
+    """
+
+    def __init__(self, dim: int, heads: int, mlp_ratio: float = 4.0, drop_path: float = 0.0):
         super().__init__()
         hidden = int(dim * mlp_ratio)
         self.norm1, self.attention = nn.LayerNorm(dim, eps=1e-6), Attention(dim, heads)
         self.norm2 = nn.LayerNorm(dim, eps=1e-6)
         self.mlp = nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, dim))
+        self.drop = DropPath(drop_path)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x + self.attention(self.norm1(x))
-        return x + self.mlp(self.norm2(x))
+        x = x + self.drop(self.attention(self.norm1(x)))
+        return x + self.drop(self.mlp(self.norm2(x)))
 
 
 class ViT(Encoder):
     """Patches, a CLS token, `depth` blocks, a last norm. Positions are computed, so any image size will do.
 
-    Images whose sides are not multiples of `patch` are refused. `pool`: "cls", or "mean" over patches.
+    The positions of an image of another size than `size` are spread over those of that size. Images whose sides are
+    not multiples of `patch` are refused. `pool`: "cls", or "mean" over patches. `drop_path`: how often the last block
+    is left out in training, less for those before it, never for the first.
     """
 
-    def __init__(self, patch: int = 4, dim: int = 192, depth: int = 6, heads: int = 3, pool: str = "cls"):
+    def __init__(
+        self,
+        size: int = 32,
+        patch: int = 4,
+        dim: int = 192,
+        depth: int = 6,
+        heads: int = 3,
+        pool: str = "cls",
+        drop_path: float = 0.0,
+    ):
         super().__init__()
-        self.patch, self.dim, self.pool = patch, dim, pool
+        self.patch, self.dim, self.pool, self.side = patch, dim, pool, size // patch
         self.embed = nn.Conv2d(3, dim, patch, patch)
         self.cls = nn.Parameter(torch.zeros(1, 1, dim))
-        self.blocks = nn.ModuleList(TransformerBlock(dim, heads) for _ in range(depth))
+        drops = torch.linspace(0, drop_path, depth).tolist()
+        self.blocks = nn.ModuleList(TransformerBlock(dim, heads, drop_path=drop) for drop in drops)
         self.norm = nn.LayerNorm(dim, eps=1e-6)
         self.apply(self._initialise)
         nn.init.normal_(self.cls, std=0.02)
@@ -83,7 +104,7 @@ class ViT(Encoder):
                 f"images of {tuple(images.shape[-2:])} do not divide into patches of {self.patch} pixels"
             )
         x = self.embed(self.normalise(images))
-        positions = sincos_positions(x.shape[-2], x.shape[-1], self.dim).to(x)
+        positions = sincos_positions(x.shape[-2], x.shape[-1], self.dim, self.side).to(x)
         return x.flatten(2).transpose(1, 2) + positions  # (B, D, h, w) -> (B, h * w, D)
 
     def with_cls(self, patches: Tensor) -> Tensor:
@@ -117,8 +138,11 @@ class ViT(Encoder):
             found[f"block{i + 1}"] = x[:, 1:]
         return found
 
-    def attention(self, images: Tensor, block: int = -1) -> Tensor:
-        """Attention of one block over CLS and patches: (B, heads, 1 + T, 1 + T)."""
+    def attention(self, images: Tensor) -> Tensor:
+        return self.attention_weights(images)[:, :, 0, 1:]  # (B, heads, 1 + T, 1 + T) -> (B, heads, T)
+
+    def attention_weights(self, images: Tensor, block: int = -1) -> Tensor:
+        """Who looks where in one block, CLS first, then the patches: (B, heads, 1 + T, 1 + T)."""
         x = self.with_cls(self.patches(images))
         chosen = list(self.blocks)[block]
         for each in self.blocks:

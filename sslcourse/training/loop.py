@@ -140,6 +140,8 @@ class Loop:
         method.progress = (self.step - self.begin) / (self.steps * recipe.epochs - self.begin)
         for group in self.optimizer.param_groups:
             group["lr"] = group["base"] if group["constant_lr"] else self.learning_rate(group["base"])
+            start, end = group["decay"]
+            group["weight_decay"] = end + (start - end) * (1 + math.cos(math.pi * method.progress)) / 2
         for i in range(recipe.accumulate):
             images, index, labels = next(batches)
             if fabric.device.type == "cuda":
@@ -152,9 +154,10 @@ class Loop:
                 logged = self.module(images, index=index, labels=labels if method.uses_labels else None)
                 fabric.backward(logged["loss"] / recipe.accumulate)
             self.pending.append({name: value.detach() for name, value in logged.items()})
+        fabric.strategy.precision.unscale_gradients(self.optimizer.optimizer)  # fp16 had scaled them
         method.before_step()
         if recipe.clip:
-            fabric.clip_gradients(self.module, self.optimizer, max_norm=recipe.clip, error_if_nonfinite=False)
+            torch.nn.utils.clip_grad_norm_(self.module.parameters(), recipe.clip)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         with torch.no_grad():

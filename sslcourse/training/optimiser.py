@@ -13,20 +13,15 @@ from sslcourse.training.recipes import Recipe
 def make_optimizer(method: Method, recipe: Recipe) -> torch.optim.Optimizer:
     """SGD (with plain or Nesterov's momentum, as the recipe says), AdamW or LARS over the method's groups.
 
-    A group's `base` is its own full learning rate; `constant_lr` says that it stays there.
+    A group's `base` is its own full learning rate; `constant_lr` says that it stays there. `decay` is its weight decay at
+    the start and at the end.
     """
     groups = []
     for group in method.parameter_groups():
-        scale = group.pop("lr_scale", 1.0)
-        groups.append(
-            {
-                "weight_decay": recipe.weight_decay,
-                "constant_lr": False,
-                **group,
-                "lr": recipe.lr * scale,
-                "base": recipe.lr * scale,
-            }
-        )
+        lr = recipe.lr * group.pop("lr_scale", 1.0)
+        group = {"weight_decay": recipe.weight_decay, "constant_lr": False, **group, "lr": lr, "base": lr}
+        decay = group["weight_decay"]
+        groups.append({**group, "decay": (decay, group.pop("final_weight_decay", decay))})
     if recipe.optimizer == "sgd":
         nesterov = recipe.nesterov and recipe.momentum > 0
         return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=nesterov)

@@ -12,6 +12,7 @@ from sslcourse.views.compose import (
     moco_v2_view,
     obow_views,
     simclr_view,
+    swav_views,
     weak_view,
 )
 from sslcourse.views.crops import HorizontalFlip, MultiCrop, RandomResizedCrop, ShiftCrop, resized_crop
@@ -86,6 +87,7 @@ __all__ = [
     "sobel",
     "standardise",
     "strong_view",
+    "swav_views",
     "tiles",
     "weak_view",
 ]

@@ -55,13 +55,11 @@ def simclr_view(
     `colour=False` leaves out jitter and grey: the ablation whose crops are told apart by their colours. `hue` None is
     the paper's, a fifth of the strength.
     """
-    s = strength
-    jitter = ColourJitter(0.8 * s, 0.8 * s, 0.8 * s, 0.2 * s if hue is None else hue, p=0.8)
     return _recipe(
         size,
         (min_scale, 1.0),
         flip,
-        jitter if colour else None,
+        _strong_jitter(strength, hue) if colour else None,
         grey if colour else 0.0,
         0.5 if blur else 0.0,
     )
@@ -118,7 +116,7 @@ def byol_views(
 
 
 def dino_views(
-    size: int = 32,
+    size: int | None = 32,
     local_size: int = 16,
     n_local: int = 4,
     global_scale=(0.4, 1.0),
@@ -146,6 +144,31 @@ def obow_views(
         _recipe(crop, crop_scale, True, jitter, 0.2, _blur(0.5, crop, blur)),
         _recipe(grid, (0.6, 1.0), True, jitter, 0.2),
     )
+
+
+def swav_views(
+    size: int | None = 32,
+    local_size: int = 16,
+    n_local: int = 4,
+    global_scale=(0.14, 1.0),
+    local_scale=(0.05, 0.14),
+    strength: float = 1.0,
+    blur: bool | None = None,
+    hue: float | None = None,
+) -> MultiCrop:
+    """SwAV (Caron et al. 2020, 2006.09882): SimCLR's view twice, and `n_local` small ones (ImageNet: 6 of 96 px).
+
+    `hue` None is the paper's, a fifth of the strength.
+    """
+    large, small = (
+        _recipe(side, scale, True, _strong_jitter(strength, hue), 0.2, _blur(0.5, size, blur))
+        for side, scale in ((size, global_scale), (local_size, local_scale))
+    )
+    return MultiCrop(large, small, n_local=n_local)
+
+
+def _strong_jitter(s: float, hue: float | None) -> ColourJitter:
+    return ColourJitter(0.8 * s, 0.8 * s, 0.8 * s, 0.2 * s if hue is None else hue, p=0.8)
 
 
 def _soft_jitter(hue: float) -> ColourJitter:

@@ -36,6 +36,8 @@ CASES = {name: (name, {}) for name in METHODS} | {
     "bownet, binary": ("bownet", {"binary": True, "cosine": True, "cutmix": 1.0}),
     "obow, one level, no patches": ("obow", {"levels": 1, "patches": 0}),
     "moco, symmetric": ("moco", {"symmetric": True}),
+    "swav, queue": ("swav", {"length": 20, "queue_from": 1}),
+    "dino, norm in the head": ("dino", {"head_norm": True, "norm_last_layer": False}),
 }
 SMALL = {
     "length": 50,
@@ -46,6 +48,9 @@ SMALL = {
     "clusters": [3, 5],
     "warmup": 0,
     "words": 12,
+    "outputs": 12,
+    "bottleneck": 8,
+    "prototypes": 9,
 }  # instead of a recipe's
 B = 22
 

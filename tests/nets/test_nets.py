@@ -64,14 +64,68 @@ def test_resnet18_is_torchvisions():
 def test_vit_attention_rows_sum_to_one_and_explain_the_output():
     net = nets.encoder("vit", 16, patch=4, dim=24, depth=2).eval()
     images = torch.rand(2, 3, 16, 16)
-    weights = net.attention(images)
+    weights = net.attention_weights(images)
     assert weights.shape == (2, 3, 17, 17)
+    assert torch.equal(net.attention(images), weights[:, :, 0, 1:])
     torch.testing.assert_close(weights.sum(-1), torch.ones(2, 3, 17))
     last = net.blocks[-1]
     x = net.blocks[0](net.with_cls(net.patches(images)))
     _, _, v = last.attention.split(last.norm1(x))
     by_hand = last.attention.proj((weights @ v).transpose(1, 2).flatten(2))  # (B, heads, T, d) -> (B, T, D)
     torch.testing.assert_close(by_hand, last.attention(last.norm1(x)))
+
+
+def test_attention_of_a_transformer_of_timm_explains_its_output():
+    net = nets.encoder("timm:vit_small_patch14_reg4_dinov2", 28, embed_dim=24, depth=2, num_heads=3).eval()
+    images, seen = torch.rand(2, 3, 28, 28), []
+    layer = net.net.blocks[-1].attn
+    layer.register_forward_hook(lambda _, inputs, out: seen.append((inputs[0], out)))
+    weights = net.attention(images)
+    assert weights.shape == (2, 3, 4) and (weights.sum(-1) < 1).all()
+    x = seen[0][0]
+    v = layer.qkv(x)[..., 48:].unflatten(2, (3, 8))  # (B, 1 + 4 + T, 3 D) -> (B, 1 + 4 + T, heads, d)
+    # all attention to what is no patch is left out: move the values there to 0, and CLS sees patches alone
+    seen.clear()
+    hook = layer.qkv.register_forward_hook(
+        lambda _, inputs, y: torch.cat([y[..., :48], y[..., 48:] * (torch.arange(9) > 4)[:, None]], 2)
+    )
+    net(images)
+    hook.remove()
+    by_hand = torch.einsum("bht,bthd->bhd", weights, v[:, 5:]).flatten(1)  # (B, heads, d) -> (B, D)
+    torch.testing.assert_close(layer.proj(by_hand), seen[0][1][:, 0])
+    for name, more in (("small", {"width": 4}), ("timm:resnet10t", {}), ("timm:mixer_s32_224", {})):
+        with pytest.raises(UserError, match="has no attention to show"):
+            nets.encoder(name, 32, **more).attention(torch.rand(2, 3, 32, 32))
+
+
+def test_stochastic_depth_leaves_out_blocks_of_single_images_while_it_trains():
+    net = nets.encoder("vit", 16, dim=24, depth=3, drop_path=0.5)
+    assert [block.drop.drop_prob for block in net.blocks] == [0, 0.25, 0.5]
+    images = torch.rand(1, 3, 16, 16).expand(64, -1, -1, -1)
+    assert len(net(images).unique(dim=0)) > 1 and len(net.eval()(images).unique(dim=0)) == 1
+
+
+def test_positions_of_a_small_image_are_spread_over_those_of_a_large_one():
+    whole, half = sincos_positions(8, 8, 32), sincos_positions(4, 4, 32, 8)
+    assert torch.equal(sincos_positions(8, 8, 32, 8), whole)
+    # four places on eight lie between two neighbours each: 0.5, 2.5, 4.5, 6.5
+    apart = torch.cdist(half[:4, 16:], whole[:8, 16:])
+    assert apart.argsort(1)[:, :2].sort(1)[0].tolist() == [[0, 1], [2, 3], [4, 5], [6, 7]]
+    net = nets.encoder("vit", 32, dim=32, depth=1)
+    torch.nn.init.zeros_(net.embed.weight)
+    assert torch.allclose(net.patches(torch.rand(1, 3, 16, 16))[0], half)
+    assert torch.allclose(net.patches(torch.rand(1, 3, 32, 32))[0], whole)
+
+
+def test_dinos_head_is_a_perceptron_of_unit_length_before_unit_prototypes():
+    head = nets.DINOHead(6, 9, hidden=12, bottleneck=5, layers=3)
+    assert [type(m).__name__ for m in head.mlp] == ["Linear", "GELU", "Linear", "GELU", "Linear"]
+    x = torch.randn(4, 7, 6)
+    z, w = head.mlp(x), head.last.parametrizations.weight.original1
+    for k in (0, 8):
+        torch.testing.assert_close(head(x)[..., k], torch.cosine_similarity(z, w[k], dim=-1))
+    normed = nets.DINOHead(6, 9, hidden=12, bottleneck=5, norm=True).mlp
+    assert [type(m).__name__ for m in normed] == ["Linear", "BatchNorm1d", "GELU"] * 2 + ["Linear"]
 
 
 def test_vit_takes_any_size_its_patches_divide_and_says_so_otherwise():

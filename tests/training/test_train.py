@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import timm
 import torch
 import torch._inductor.config
 from lightly.utils.lars import LARS
+from lightning_fabric import Fabric
 from PIL import Image
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -28,6 +30,7 @@ from sslcourse.data.folder import load_folder
 from sslcourse.errors import UserError
 from sslcourse.training import checkpoint, loop
 from sslcourse.training.loop import Diverged, Run, data_order
+from sslcourse.training.precision import Mixed
 from sslcourse.training.pretraining import pretrain
 from sslcourse.training.recipes import Recipe
 from sslcourse.training.run import refuse_differences
@@ -85,6 +88,69 @@ def test_groups_have_their_own_learning_rate_and_all_follow_warm_up_and_cosine(t
     assert head == pytest.approx([10 * r for r in body])
     assert body[0] < body[1] < body[2] <= body[3] == pytest.approx(0.05)
     assert all(a > b for a, b in itertools.pairwise(body[3:])) and body[-1] < 0.01
+
+
+class Decays(Stub):
+    """Its encoder's weight decay ends at 0.4; it writes down what each group has in every step."""
+
+    def __init__(self, encoder):
+        super().__init__(encoder)
+        self.decays = []
+
+    def parameter_groups(self):
+        body, head = super().parameter_groups()
+        return [{**body, "final_weight_decay": 0.4}, head]
+
+    def before_step(self):
+        self.decays.append([group["weight_decay"] for group in made[-1].param_groups])
+
+
+made: list[torch.optim.Optimizer] = []  # in their order
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw", "lars"])
+def test_weight_decay_goes_to_its_end_on_a_cosine_and_resumes(tiny_data, tmp_path, monkeypatch, optimizer):
+    make = loop.make_optimizer
+    monkeypatch.setattr(loop, "make_optimizer", lambda *a: made.append(make(*a)) or made[-1])
+    recipe = replace(SMALL, optimizer=optimizer, weight_decay=0.04)
+    torch.manual_seed(0)
+    whole = pretrain(Decays(nets.encoder("small", 16, width=4)), tiny_data, recipe=recipe, device="cpu")
+    expected = [0.4 - 0.36 * (1 + math.cos(math.pi * i / 9)) / 2 for i in range(9)]
+    assert [each[0] for each in whole.method.decays] == pytest.approx(expected)
+    assert expected[0] == pytest.approx(0.04) and all(each[1] == 0 for each in whole.method.decays)
+
+    def stop(run):
+        if run.history[-1]["epoch"] == 2:
+            raise Stop
+
+    parts = []
+    for on_epoch in (stop, None):
+        torch.manual_seed(0)
+        parts.append(Decays(nets.encoder("small", 16, width=4)))
+        with pytest.raises(Stop) if on_epoch else nullcontext():
+            pretrain(parts[-1], tiny_data, recipe=recipe, out=tmp_path, device="cpu", on_epoch=on_epoch)
+    assert parts[0].decays[:3] + parts[1].decays == whole.method.decays
+    assert_same(weights(whole.method), weights(parts[1]))
+
+
+def test_before_a_step_gradients_are_as_they_are_though_fp16_scales_them(tiny_data, monkeypatch):
+    lengths = {}
+
+    class Watch(Stub):
+        def before_step(self):
+            lengths.setdefault(scale, []).append(self.head.weight.grad.norm().item())
+
+    for scale in (1, 1024):
+        scaler = torch.amp.GradScaler("cpu", init_scale=scale, growth_interval=10**6)
+        mixed = Mixed("16-mixed", "cpu", scaler=scaler)
+        mixed._desired_input_dtype = torch.float32
+        mixed.forward_context = nullcontext
+        fabric = Fabric(accelerator="cpu", devices=1, plugins=[mixed])
+        monkeypatch.setattr("sslcourse.training.pretraining.make_fabric", lambda *_, f=fabric: f)
+        torch.manual_seed(0)
+        method = Watch(nets.encoder("small", 16, width=4))
+        pretrain(method, tiny_data, recipe=replace(SMALL, epochs=1, clip=1e-3), device="cpu")
+    assert lengths[1024] == pytest.approx(lengths[1], rel=1e-3) and len(lengths[1]) == 3
 
 
 def test_progress_runs_from_zero_towards_one(tiny_data):

@@ -139,6 +139,13 @@ def test_recipes_have_the_papers_parts():
     assert crop.views[0].flip == grid.views[0].flip == crop.views[-1].p == 0.5
     dino = V.dino_views(32, 16, n_local=6)
     assert [tuple(v.shape[2:]) for v in dino(torch.rand(2, 3, 40, 40))] == [(32, 32)] * 2 + [(16, 16)] * 6
+    swav = V.swav_views(224, 96, n_local=3)
+    assert [view.views[0].scale for view in swav.views] == [(0.14, 1.0)] * 2 + [(0.05, 0.14)] * 3
+    assert all(kinds(view) == kinds(V.simclr_view(224, 1.0, blur=True)) for view in swav.views)
+    jitter = swav.views[-1].views[1]
+    assert (jitter.brightness, jitter.saturation, jitter.hue, jitter.p) == (0.8, 0.8, 0.2, 0.8)
+    assert V.swav_views(strength=0.5, hue=0.4).views[0].views[1].hue == 0.4
+    assert V.swav_views(strength=0.5).views[0].views[1].brightness == 0.4
 
 
 def test_moco_v1_turns_grey_before_the_jitter(generator):

@@ -6,12 +6,24 @@ import copy
 import math
 
 import torch
+from timm.layers import DropPath
 from torch import nn
 
 
 def momentum_copy(module: nn.Module) -> nn.Module:
     """A copy that no gradient reaches; `follow` moves it."""
     return copy.deepcopy(module).requires_grad_(False)
+
+
+def teacher_copy(module: nn.Module) -> nn.Module:
+    """A `momentum_copy` that leaves nothing out while it trains: no dropout, no stochastic depth."""
+    teacher = momentum_copy(module)
+    for part in teacher.modules():
+        if isinstance(part, nn.modules.dropout._DropoutNd):
+            part.p = 0.0
+        elif isinstance(part, DropPath):
+            part.drop_prob = 0.0
+    return teacher
 
 
 def rising(momentum: float, progress: float) -> float:

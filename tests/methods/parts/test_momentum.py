@@ -1,8 +1,9 @@
 import pytest
 import torch
+from timm.layers import DropPath
 from torch import nn
 
-from sslcourse.methods.parts.momentum import follow, momentum_copy, rising
+from sslcourse.methods.parts.momentum import follow, momentum_copy, rising, teacher_copy
 
 
 def test_follow_moves_parameters_by_their_share_and_leaves_buffers():
@@ -23,6 +24,17 @@ def test_follow_moves_parameters_by_their_share_and_leaves_buffers():
     assert all(torch.equal(a, b) for a, b in zip(held, slow.parameters(), strict=True))
     follow(slow, online, 0.0)
     assert all(torch.equal(a, b) for a, b in zip(slow.parameters(), online.parameters(), strict=True))
+
+
+def test_a_teacher_leaves_nothing_out_while_it_trains():
+    torch.manual_seed(0)
+    student = nn.Sequential(nn.Linear(8, 8), nn.Dropout(0.5), DropPath(0.5), nn.BatchNorm1d(8)).train()
+    teacher, x = teacher_copy(student), torch.rand(64, 8)
+    assert student[1].p == student[2].drop_prob == 0.5 and not any(
+        p.requires_grad for p in teacher.parameters()
+    )
+    assert teacher.training and not torch.equal(student(x), student(x))
+    assert torch.equal(teacher(x), teacher[3](teacher[0](x)))
 
 
 def test_rising_goes_from_momentum_to_1_along_a_cosine():
