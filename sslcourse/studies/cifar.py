@@ -37,9 +37,8 @@ def study(seed: int):
     for name, method in METHODS.items():
         if not method.clips:
             few_or_all = thousand if name in VISITS else data
-            epochs = LAPTOP[
-                name
-            ].epochs  # as many as of toys: a recipe for photographs counts epochs of 20,000
+            # as many epochs as of toys: a recipe for photographs counts those of 20,000
+            epochs = LAPTOP[name].epochs
             more = {"teacher": runs[method.taught_by]} if method.taught_by else {}
             run, rows = scores(name, name, few_or_all, seed, data, epochs=epochs, **more)
             runs[name] = run
