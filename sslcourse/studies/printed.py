@@ -16,7 +16,8 @@ NAMES = {
     "tracking": "Tracking", "exemplar": "Exemplar CNN", "npid": "NPID", "triplet": "Triplet loss", "cpc": "CPC",
     "simclr": "SimCLR", "moco": "MoCo v2", "moco_v3": "MoCo v3", "pirl": "PIRL", "pcl": "PCL", "cmc": "CMC",
     "amdim": "AMDIM", "infomin": "InfoMin", "nat": "NAT", "detcon": "DetCon", "byol": "BYOL",
-    "simsiam": "SimSiam", "barlow": "Barlow Twins", "vicreg": "VICReg", "pseudo_label": "pseudo-label",
+    "simsiam": "SimSiam", "barlow": "Barlow Twins", "vicreg": "VICReg",
+    "swav": "SwAV", "dino": "DINO", "bownet": "BoWNet", "obow": "OBoW", "pseudo_label": "pseudo-label",
     "vat": "VAT", "uda": "UDA", "fixmatch": "FixMatch", "s4l": "S4L", "knn": "k-NN", "finetune": "fine-tuned",
     "lowshot": "few labels", "data": "trained on", "probe": "probed on", "semisupervised": "semi-supervised",
 }  # fmt: skip
