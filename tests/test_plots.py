@@ -301,6 +301,16 @@ def test_signed_matrices_have_a_scale_that_diverges_from_zero():
     assert "before: from -0.2 to 0.3, highest at b, b" in signed.alt
 
 
+def test_matrices_on_scales_of_their_own_share_the_colours_of_signs():
+    panels = {"far": [[-4.0, 38.0]], "near": [[1.0, 13.0]]}
+    far, near = plots.heatmap(
+        panels, ["a"], ["b", "c"], own_scales=True
+    ).axes  # no bar of colours: cells have numbers
+    assert far.images[0].get_clim() == pytest.approx((-38, 38))
+    assert near.images[0].get_clim() == pytest.approx((-13, 13))
+    assert far.images[0].cmap.name == near.images[0].cmap.name == "RdBu_r"
+
+
 def test_what_rounds_to_zero_has_no_sign():
     figure = plots.heatmap([[-0.4, 2.0]], ["a"], ["b", "c"], digits=0)
     assert [text.get_text() for text in figure.axes[0].texts] == ["0", "2"]

@@ -217,25 +217,27 @@ def label_curves(
 def heatmap(
     matrix, rows: Sequence[str], columns: Sequence[str], caption: str = "", alt: str = "", *,
     xlabel: str = "", ylabel: str = "", digits: int = 2, limits: tuple[float, float] | None = None,
+    own_scales: bool = False,
 ) -> Figure:  # fmt: skip
     """A matrix (len(rows), len(columns)) as coloured cells with their numbers; NaN stays blank.
 
-    matrix: or several by name, side by side on one scale of colours. limits: of that scale, default those of the
-    values. Where they lie on both sides of 0, the scale diverges from 0 and is made symmetric.
+    matrix: or several by name, side by side on one scale of colours, or (`own_scales`) each on its own. limits: of the
+    scale, default those of the values. Where they lie on both sides of 0, scales diverge from 0 and are made symmetric.
     """
     panels = {n: numbers(m) for n, m in (matrix if isinstance(matrix, Mapping) else {"": matrix}).items()}
     everything = np.concatenate([values.ravel() for values in panels.values()])
-    low, high = limits or (np.nanmin(everything), np.nanmax(everything))
-    signed = low < 0 < high
-    if signed:
-        high = max(-low, high)
-        low = -high
+    lowest, highest = limits or (np.nanmin(everything), np.nanmax(everything))
+    signed = lowest < 0 < highest
     figure, axes = canvas(
         max(1.6, 0.36 * len(rows)) + 1.1, caption, 1, len(panels), squeeze=False, sharey=True
     )
     size = 8.5 if len(panels) == 1 else min(8.5, 60 / (len(columns) * len(panels)) * 2)
     said = []
     for cells, (name, values) in zip(axes[0], panels.items(), strict=True):
+        low, high = (np.nanmin(values), np.nanmax(values)) if own_scales else (lowest, highest)
+        if signed:
+            high = max(-low, high)
+            low = -high
         colours = "RdBu_r" if signed else "Blues"
         shown = cells.imshow(values, cmap=colours, vmin=low, vmax=high + 1e-12, aspect="auto")
         for (r, c), value in np.ndenumerate(values):
@@ -256,8 +258,9 @@ def heatmap(
         ends = f"from {np.nanmin(values):.3g} to {np.nanmax(values):.3g}, highest at {rows[r]}, {columns[c]}"
         said.append(f"{name}: {ends}" if name else ends)
     axes[0][0].set_ylabel(ylabel)
-    bar = figure.colorbar(shown, ax=axes[0].tolist(), pad=0.015, aspect=25)
-    bar.outline.set_visible(False)
+    if not own_scales:
+        bar = figure.colorbar(shown, ax=axes[0].tolist(), pad=0.015, aspect=25)
+        bar.outline.set_visible(False)
     number = f"Matrix of {len(rows)} by {len(columns)} numbers"
     return with_alt(figure, alt or f"{number}, {'; '.join(said)}.", caption)
 
