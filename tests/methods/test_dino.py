@@ -13,7 +13,7 @@ from sslcourse.methods.distillation.dino import self_distillation
 from sslcourse.training.optimiser import make_optimizer
 from sslcourse.training.pretraining import pretrain
 from sslcourse.training.recipes import Recipe
-from tests.training.test_train import Stop, assert_same, weights
+from tests.resumed import assert_resumes
 
 VIT = {"dim": 24, "depth": 2, "heads": 2, "drop_path": 0.5}
 SMALL = {"outputs": 12, "hidden": 16, "bottleneck": 8, "n_local": 2}
@@ -248,15 +248,5 @@ def test_the_last_layer_stays_until_its_time_in_a_run(tiny_data):
 
 
 def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(tiny_data, tmp_path):
-    whole = pretrain("dino", tiny_data, recipe=RECIPE, device="cpu")
-
-    def stop(run):
-        if run.history[-1]["epoch"] == 3:
-            raise Stop
-
-    with pytest.raises(Stop):
-        pretrain("dino", tiny_data, recipe=RECIPE, out=tmp_path, device="cpu", on_epoch=stop)
-    resumed = pretrain("dino", tiny_data, recipe=RECIPE, out=tmp_path, device="cpu")
-    assert_same(weights(whole.method), weights(resumed.method))
-    assert [line["loss"] for line in whole.history] == [line["loss"] for line in resumed.history]
+    whole = assert_resumes("dino", tiny_data, RECIPE, tmp_path)
     assert whole.method.centre.value.any() and int(whole.method.epochs) == 3

@@ -10,9 +10,8 @@ from sslcourse import nets
 from sslcourse.methods import SwAV
 from sslcourse.methods.parts.multicrop import across_crops
 from sslcourse.methods.parts.sinkhorn import sinkhorn
-from sslcourse.training.pretraining import pretrain
 from sslcourse.training.recipes import Recipe
-from tests.training.test_train import Stop, assert_same, weights
+from tests.resumed import assert_resumes
 
 SMALL = {"prototypes": 12, "hidden": 16, "dim": 8, "n_local": 2}
 X = torch.empty(6, 3, 16, 16)
@@ -173,15 +172,5 @@ RECIPE = Recipe(
 
 
 def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(tiny_data, tmp_path):
-    whole = pretrain("swav", tiny_data, recipe=RECIPE, device="cpu")
-
-    def stop(run):
-        if run.history[-1]["epoch"] == 3:
-            raise Stop
-
-    with pytest.raises(Stop):
-        pretrain("swav", tiny_data, recipe=RECIPE, out=tmp_path, device="cpu", on_epoch=stop)
-    resumed = pretrain("swav", tiny_data, recipe=RECIPE, out=tmp_path, device="cpu")
-    assert_same(weights(whole.method), weights(resumed.method))
-    assert [line["loss"] for line in whole.history] == [line["loss"] for line in resumed.history]
+    whole = assert_resumes("swav", tiny_data, RECIPE, tmp_path)
     assert int(whole.method.queued) == 3 * 96
