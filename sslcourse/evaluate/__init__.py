@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from sslcourse.data.images import Data
 from sslcourse.errors import UserError
+from sslcourse.evaluate.attention import attention_overlap, on_objects, strongest
 from sslcourse.evaluate.factors import chosen, factors
 from sslcourse.evaluate.features import extract, remember
 from sslcourse.evaluate.finetune import finetune
@@ -16,13 +17,14 @@ from sslcourse.evaluate.logistic import fit_logistic, standardise
 from sslcourse.evaluate.lowshot import lowshot, subset
 from sslcourse.evaluate.propagation import propagate, propagation
 from sslcourse.evaluate.score import Score, labelled
+from sslcourse.evaluate.segment import masked, segment
 from sslcourse.evaluate.semisupervised import BASELINES, semisupervised
 
 __all__ = [
-    "BASELINES", "PROTOCOLS", "Score", "alignment", "effective_rank", "extract", "factors", "feature_std",
+    "BASELINES", "PROTOCOLS", "Score", "alignment", "attention_overlap", "effective_rank", "extract", "factors", "feature_std",
     "finetune", "fit_logistic", "health", "knn", "knn_predict", "knn_scores", "linear", "lowshot", "nearest",
-    "neighbours", "propagate", "propagation", "remember", "run_protocols", "semisupervised", "standardise",
-    "subset", "uniformity",
+    "neighbours", "on_objects", "propagate", "propagation", "remember", "run_protocols", "segment", "semisupervised",
+    "standardise", "strongest", "subset", "uniformity",
 ]  # fmt: skip
 
 PROTOCOLS: dict[str, Callable[..., Score | list[Score]]] = {
@@ -30,6 +32,7 @@ PROTOCOLS: dict[str, Callable[..., Score | list[Score]]] = {
     "linear": linear,
     "lowshot": lowshot,
     "finetune": finetune,
+    "segment": segment,
     "factors": factors,
 }
 
@@ -48,7 +51,7 @@ def run_protocols(
     if unknown:
         raise UserError(f"protocol {unknown[0]!r} is unknown: use {', '.join(PROTOCOLS)}")
     for name in names:  # before the first score, for it may take long
-        chosen(data) if name == "factors" else labelled(data, name)
+        {"factors": chosen, "segment": masked}.get(name, lambda d, name=name: labelled(d, name))(data)
     scores: list[Score] = []
     with remember(encoder):
         for name in names:
