@@ -54,6 +54,10 @@ STUDIES = {
     "semisupervised": "sslcourse.studies.semisupervised",
     "moco": "sslcourse.studies.moco",
     "contrastive": "sslcourse.studies.contrastive",
+    "distillation": "sslcourse.studies.distillation",
+    "collapse": "sslcourse.studies.collapse",
+    "batches": "sslcourse.studies.batches",
+    "words": "sslcourse.studies.words",
     **{f"shortcut_{name}": f"sslcourse.studies.shortcut:{name}" for name in SHORTCUTS},
 }
 

@@ -29,7 +29,10 @@ class Pixels(nn.Module):
 def coloured(n, size=16, seed=0):
     """Squares of 8 px on black, their colour is their class."""
     generator = torch.Generator().manual_seed(seed)
-    images, mask = torch.zeros(n, 3, size, size, dtype=torch.uint8), torch.zeros(n, size, size, dtype=torch.uint8)
+    images, mask = (
+        torch.zeros(n, 3, size, size, dtype=torch.uint8),
+        torch.zeros(n, size, size, dtype=torch.uint8),
+    )
     for i in range(n):
         c, y, x = int(torch.randint(3, (), generator=generator)), *torch.randint(9, (2,), generator=generator)
         images[i, c, y : y + 8, x : x + 8], mask[i, y : y + 8, x : x + 8] = 255, c + 1
