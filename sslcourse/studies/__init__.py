@@ -55,9 +55,11 @@ STUDIES = {
     "moco": "sslcourse.studies.moco",
     "contrastive": "sslcourse.studies.contrastive",
     "distillation": "sslcourse.studies.distillation",
+    "distillation_photographs": "sslcourse.studies.distillation:photographs",
     "collapse": "sslcourse.studies.collapse",
     "batches": "sslcourse.studies.batches",
     "words": "sslcourse.studies.words",
+    "attention": "sslcourse.studies.attention",
     **{f"shortcut_{name}": f"sslcourse.studies.shortcut:{name}" for name in SHORTCUTS},
 }
 
