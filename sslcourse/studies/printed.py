@@ -176,7 +176,7 @@ TABLES = (
           names={"random": "random initialisation"}),
     Table("Chapter three: self-distillation and bags of words", "distillation",
           names={"rotnet": "RotNet (BoWNet's teacher)"}),
-    Table("The same on photographs", "distillation_photographs", names={"rotnet": "RotNet (BoWNet's teacher)"},
+    Table("Chapter three on photographs", "distillation_photographs", names={"rotnet": "RotNet (BoWNet's teacher)"},
           note="20,000 images of CIFAR-10."),
     Table("Taken away: what becomes of the features", "collapse", ("method", "case"), told=(),
           where={"what": ("score",)}),
