@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 
+from torch import nn
+
 from sslcourse import evaluate, load, nets
 from sslcourse.data.images import Data
+from sslcourse.methods import METHODS, Method
 from sslcourse.studies import trained
 from sslcourse.training.loop import Run
 
@@ -28,23 +31,32 @@ CASES = {
     },
     "barlow": {"whole": {}, "lambda 0": {"lam": 0.0}},
 }
-LOGGED = ("loss", "std", "kl", "invariance", "redundancy")
+LOGGED = ("rank_z", "loss", "std", "kl", "invariance", "redundancy")
 
 
 def study(seed: int):
-    """`what` "epoch": health of the encoder on `.val` after each epoch (0: untrained) and what the method logged;
-    "score": after the last. `entropy` and `mean_entropy` (DINO) are shares of log K."""
+    """`what` "epoch": health of the encoder on `.val` after each epoch (0: untrained), `rank_z`, the effective rank after
+    the projector, where there is one, and what the method logged; "score": after the last. `entropy` and
+    `mean_entropy` (DINO) are shares of log K."""
     data = load("toybox")
 
+    def health(method: Method) -> dict:
+        found = {"health": evaluate.health(method.kept, data, seed=seed)}
+        if hasattr(method, "projector"):
+            z = evaluate.extract(nn.Sequential(method.kept, method.projector), data.val)
+            found["rank_z"] = evaluate.effective_rank(z)
+        return found
+
     def watched(run: Run) -> dict:
-        return {"health": evaluate.health(run.encoder, data, seed=seed)}
+        return health(run.method)
 
     for method, cases in CASES.items():
         for case, arguments in cases.items():
             run = trained(method, data, seed, epochs=EPOCHS, on_epoch=watched, **arguments)
             told = {"method": method, "case": case}
-            fresh = evaluate.health(nets.random_like(run.encoder, seed), data, seed=seed)
-            yield {"what": "epoch", **told, "epoch": 0, **fresh}
+            untrained = METHODS[method](nets.random_like(run.encoder, seed), **run.method.arguments())
+            fresh = health(untrained)
+            yield {"what": "epoch", **told, "epoch": 0, **fresh.pop("health"), **fresh}
             yield from ({"what": "epoch", **told, **line} for line in curve(run))
             yield from scores(run, data, seed, told)
 

@@ -40,6 +40,7 @@ def test_what_is_taken_away_is_watched_from_the_untrained_network_on(tiny_recipe
     rows = list(collapse.study(0))
     byol, dino = ([r for r in rows if r["method"] == m and r["what"] == "epoch"] for m in cases)
     assert [r["epoch"] for r in byol] == [r["epoch"] for r in dino] == [0, 1, 2]
+    assert all(r["rank_z"] >= 1 for r in byol) and not any("rank_z" in r for r in dino)
     assert "std" in byol[1] and "std" not in byol[0] and byol[0]["effective_rank"] > 1
     assert 0 < dino[1]["entropy"] <= 1 and 0 < dino[1]["mean_entropy"] <= 1
     assert {r["protocol"] for r in rows if r["what"] == "score"} == {"knn", "linear"}
