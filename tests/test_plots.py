@@ -331,7 +331,7 @@ def test_panels_of_curves_share_colours_and_say_their_ends():
     assert list(loss.lines[0].get_xdata()) == [0, 1] and list(loss.lines[0].get_ydata()) == [3, 2]
     assert len(loss.collections) == 1 and loss.lines[1].get_color() == std.lines[0].get_color()
     assert [text.get_text() for text in figure.legends[0].texts] == ["whole", "sick", "isotropic"]
-    assert "loss: whole from 3 to 2, sick from 1 to 0. std: sick from 0.5 to 0, isotropic 1." in figure.alt
+    assert "loss: whole from 3 to 2, sick from 1 to 0; std: sick from 0.5 to 0, isotropic 1." in figure.alt
 
 
 def test_byol_is_drawn_and_targets_and_correlations_say_their_numbers():

@@ -105,7 +105,7 @@ def targets(outputs: Tensor, P: Tensor, mean: Tensor, caption: str = "", alt: st
 def _evenness(P: np.ndarray) -> float:
     """The entropy of probabilities (K,) over log K."""
     used = P[P > 0]
-    return float(-(used * np.log(used)).sum() / np.log(len(P)))
+    return abs(float((used * np.log(used)).sum())) / np.log(len(P))  # and never -0
 
 
 @styled
@@ -116,11 +116,12 @@ def correlations(matrices: Mapping[str, Tensor], caption: str = "", alt: str = "
     for cells, (name, C) in zip(axes[0], matrices.items(), strict=True):
         C = numbers(C)
         shown = cells.imshow(C, cmap="RdBu_r", vmin=-1, vmax=1)
-        cells.set(title=name, xlabel="dimension of view 2", ylabel="dimension of view 1")
+        cells.set(xlabel="dimension of view 2", ylabel="dimension of view 1")
         cells.grid(False)
         on, all_ = abs(C.diagonal()).mean(), abs(C).sum()
         off = (all_ - abs(C.diagonal()).sum()) / (C.size - len(C.diagonal()))
         said.append(f"{name}: {on:.2f} on the diagonal, {off:.2f} off it")
+        cells.set_title(said[-1].replace(": ", "\nmean size "), fontsize=9.5)
     bar = figure.colorbar(shown, ax=axes[0].tolist(), pad=0.015, aspect=25)
     bar.outline.set_visible(False)
     return with_alt(figure, alt or f"Correlation matrices, mean size: {'; '.join(said)}.", caption)
