@@ -35,6 +35,10 @@ FIGURES = {
     "heatmap, several": lambda c: plots.heatmap({"a": torch.eye(3), "b": torch.eye(3)}, ["a", "b", "c"], ["x", "y", "z"], c),
     "bar_columns": lambda c: plots.bar_columns({"toys": {"a": [0.2, 0.3, 0.4], "b": 0.5}, "paper": {"b": 0.7}}, c),
     "curve_columns": lambda c: plots.curve_columns({"toys": {"a": {32: [0.2, 0.3], 64: [0.4, 0.5]}}, "paper": {"b": {8: 0.7}}}, c),
+    "curve_panels": lambda c: plots.curve_panels({"loss": {"a": [3, 2], "b": [[1, 2], [2, 3]]}, "std": {"a": [1, 0]}}, c),
+    "bootstrap": lambda c: plots.bootstrap(*X[:3], c),
+    "targets": lambda c: plots.targets(torch.randn(4, 6), torch.full((4, 6), 1 / 6), torch.full((6,), 1 / 6), c),
+    "correlations": lambda c: plots.correlations({"before": torch.eye(5), "after": -torch.eye(5)}, c),
     "confusion": lambda c: plots.confusion(torch.tensor([[8, 2], [1, 9]]), ["car", "tree"], c),
     "scatter": lambda c: plots.scatter({"leak": (0.9, 0.3), "cure": (0.5, 0.5)}, "x", "y", c, arrows=ARROWS),
     "gamut": lambda c: plots.gamut(BINS, {"p": torch.arange(len(BINS))}, c),
@@ -318,3 +322,30 @@ def test_what_rounds_to_zero_has_no_sign():
 
 def test_spread_says_mean_and_deviation_of_seeds_in_per_cent():
     assert plots.spread([0.80, 0.81, 0.82]) == "81.0 ± 1.0" and plots.spread([0.5]) == "50.0"
+
+
+def test_panels_of_curves_share_colours_and_say_their_ends():
+    panels = {"loss": {"whole": [[2, 1], [4, 3]], "sick": [1, 0]}, "std": {"sick": [0.5, 0]}}
+    figure = plots.curve_panels(panels, start=0, beside={"std": ("isotropic", 1.0)})
+    loss, std = figure.axes
+    assert list(loss.lines[0].get_xdata()) == [0, 1] and list(loss.lines[0].get_ydata()) == [3, 2]
+    assert len(loss.collections) == 1 and loss.lines[1].get_color() == std.lines[0].get_color()
+    assert [text.get_text() for text in figure.legends[0].texts] == ["whole", "sick", "isotropic"]
+    assert "loss: whole from 3 to 2, sick from 1 to 0; std: sick from 0.5 to 0, isotropic 1." in figure.alt
+
+
+def test_byol_is_drawn_and_targets_and_correlations_say_their_numbers():
+    image = torch.rand(3, 8, 8)
+    assert "the gradient goes to the online weights theta alone" in plots.bootstrap(*[image] * 3).alt.lower()
+    P = torch.tensor([[1.0, 0, 0, 0], [0.25] * 4])
+    figure = plots.targets(torch.tensor([[0.3, -0.2, 0, 0]] * 2), P, P.mean(0))
+    assert "image 1 0%, image 2 100%, mean of all 77%" in figure.alt
+    up, down = (figure.axes[0].patches[i].get_facecolor() for i in (0, 1))
+    assert up != down
+    C = torch.eye(4) * 0.75 + 0.25
+    assert "after: 1.00 on the diagonal, 0.25 off it" in plots.correlations({"after": -C}).alt
+
+
+def test_a_heatmap_may_go_without_its_numbers():
+    shown = plots.heatmap(torch.eye(3), ["a", "b", "c"], [""] * 3, digits=None)
+    assert not shown.axes[0].texts and "highest at a" in shown.alt

@@ -2,6 +2,7 @@
 
 from sslcourse.plots.chapters.circle import pulls
 from sslcourse.plots.chapters.crops import crop_pairs, histograms, two_branches
+from sslcourse.plots.chapters.distillation import bootstrap, correlations, targets
 from sslcourse.plots.chapters.drawings import pipeline, taxonomy
 from sslcourse.plots.chapters.gamut import gamut
 from sslcourse.plots.chapters.leaks import layout, leak, leaks
@@ -16,7 +17,7 @@ from sslcourse.plots.charts import (
     label_curves,
     scatter,
 )
-from sslcourse.plots.columns import bar_columns, curve_columns
+from sslcourse.plots.columns import bar_columns, curve_columns, curve_panels
 from sslcourse.plots.figure import PALETTE, png, style, with_alt
 from sslcourse.plots.images import attention, grid, neighbours, overlay, segments, views
 from sslcourse.plots.tables import Table, spread, table
@@ -27,9 +28,12 @@ __all__ = [
     "attention",
     "bar_columns",
     "bars",
+    "bootstrap",
     "confusion",
+    "correlations",
     "crop_pairs",
     "curve_columns",
+    "curve_panels",
     "curves",
     "follower",
     "gamut",
@@ -56,6 +60,7 @@ __all__ = [
     "spread",
     "style",
     "table",
+    "targets",
     "taxonomy",
     "two_branches",
     "views",

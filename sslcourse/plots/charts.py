@@ -216,10 +216,10 @@ def label_curves(
 @styled
 def heatmap(
     matrix, rows: Sequence[str], columns: Sequence[str], caption: str = "", alt: str = "", *,
-    xlabel: str = "", ylabel: str = "", digits: int = 2, limits: tuple[float, float] | None = None,
+    xlabel: str = "", ylabel: str = "", digits: int | None = 2, limits: tuple[float, float] | None = None,
     own_scales: bool = False,
 ) -> Figure:  # fmt: skip
-    """A matrix (len(rows), len(columns)) as coloured cells with their numbers; NaN stays blank.
+    """A matrix (len(rows), len(columns)) as coloured cells with their numbers (`digits` None: without); NaN stays blank.
 
     matrix: or several by name, side by side on one scale of colours, or (`own_scales`) each on its own. limits: of the
     scale, default those of the values. Where they lie on both sides of 0, scales diverge from 0 and are made symmetric.
@@ -241,7 +241,7 @@ def heatmap(
         colours = "RdBu_r" if signed else "Blues"
         shown = cells.imshow(values, cmap=colours, vmin=low, vmax=high + 1e-12, aspect="auto")
         for (r, c), value in np.ndenumerate(values):
-            if np.isfinite(value):
+            if np.isfinite(value) and digits is not None:
                 dark = abs(value) > 0.6 * high if signed else value >= low + 0.55 * (high - low)
                 ink = {"fontsize": size, "color": "white" if dark else BLACK}
                 # + 0.0: what rounds to 0 is "0" and not "-0"

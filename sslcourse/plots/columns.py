@@ -107,3 +107,48 @@ def curve_columns(
         axes.margins(0.06, 0.1)
     columns[0][0].set_ylabel(ylabel)
     return with_alt(figure, alt or f"Curves of {ylabel} against {xlabel}. {'; '.join(said)}.", caption)
+
+
+@styled
+def curve_panels(
+    panels: Mapping[str, Mapping[str, Sequence]],
+    caption: str = "",
+    alt: str = "",
+    *,
+    xlabel: str = "epoch",
+    start: int = 1,
+    beside: Mapping[str, tuple[str, float]] | None = None,
+) -> Figure:
+    """Curves in a panel for each of `panels`, title -> {line: values (T,), or (seeds, T)}, each with an axis of its own.
+
+    Of several seeds: the mean, with their range shaded. The T points are `start`, start + 1, ... A line has one colour
+    in all panels, and one legend serves them all. beside: title -> a name and a number for a dotted line.
+    """
+    names = list(dict.fromkeys(name for panel in panels.values() for name in panel))
+    beside = beside or {}
+    figure, columns = canvas(2.75, caption, 1, len(panels), squeeze=False)
+    said, shown = [], {}
+    for axes, (title, lines) in zip(columns[0], panels.items(), strict=True):
+        told = []
+        for name, values in lines.items():
+            i, values = names.index(name), np.atleast_2d(numbers(values))  # (T,) or (seeds, T) -> (seeds, T)
+            mean, x = values.mean(0), np.arange(start, start + values.shape[1])
+            marker = MARKERS[i % 8] if len(x) <= 25 else None
+            look = {"color": PALETTE[i % 8], "linestyle": DASHES[i % 8], "marker": marker}
+            shown[name] = axes.plot(x, mean, **look)[0]
+            if len(values) > 1:
+                low, high = values.min(0), values.max(0)
+                axes.fill_between(x, low, high, color=PALETTE[i % 8], alpha=0.18, linewidth=0)
+            told.append(f"{name} from {mean[0]:.3g} to {mean[-1]:.3g}")
+        if title in beside:
+            what, value = beside[title]
+            shown[what] = axes.axhline(value, color=BLACK, linewidth=1.4, linestyle=(0, (1, 2)))
+            told.append(f"{what} {value:.3g}")
+        said.append(f"{title}: {', '.join(told)}")
+        axes.set_title(title)
+        axes.set_xlabel(xlabel)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.margins(0.04, 0.08)
+    rows = 1 + sum(len(name) + 8 for name in shown) // 110
+    figure.legend(shown.values(), shown, loc="outside upper left", ncols=-(-len(shown) // rows), fontsize=9)
+    return with_alt(figure, alt or f"Curves against {xlabel}. {'; '.join(said)}.", caption)
