@@ -338,7 +338,9 @@ def test_a_word_that_fires_nowhere_leaves_the_image_dark():
     q = torch.tensor([[1.0, 0.0], [0.0, 0.5]])
     shown = lit(image, q)
     assert shown[0, ::4, ::4].tolist() == [pytest.approx([0.5, 0.1]), pytest.approx([0.1, 0.3])]
-    figure = plots.word_fires(image[None], q[None], image[None], torch.tensor([[2.0, 4.0, 4.0, 4.0]]))
+    figure = plots.word_fires(image[None], q[None] / 4, image[None], torch.tensor([[2.0, 4.0, 4.0, 4.0]]))
     frame = figure.axes[0].patches[-1]
     assert (frame.get_x(), frame.get_width()) == (0.5, 0.5) and frame.get_y() == 2 * 1.08 + 0.25
-    assert "highest q 1.00" in figure.alt
+    assert "highest q 0.25" in figure.alt
+    brightest = np.asarray(figure.axes[0].images[1].get_array())  # light is beside the highest q of all
+    assert (brightest[0, 0] == 128).all() and (brightest[0, -1] == 26).all()

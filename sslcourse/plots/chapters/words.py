@@ -210,13 +210,17 @@ def lit(image: Tensor, q: Tensor) -> Tensor:
 def word_fires(
     images: Tensor, q: Tensor, best: Tensor, boxes: Tensor, caption: str = "", alt: str = ""
 ) -> Figure:
-    """A word at work. Above, images (N, 3, H, W), dark where its q (N, h, w) is low; the numbers are its highest q.
+    """A word at work. Above, images (N, 3, H, W), dark where its q (N, h, w) is low beside the highest of all; the
+    numbers are the highest of each image.
 
     Below, the images (M, 3, H, W) with its nearest places framed, boxes (M, 4) of top, left, height, width in pixels,
     and these places enlarged.
     """
     rows, size = (
-        {"images": images, "q at each place": [lit(x, m) for x, m in zip(images, q, strict=True)]},
+        {
+            "images": images,
+            "q at each place": [lit(x, m / q.max().clamp(min=1e-12)) for x, m in zip(images, q, strict=True)],
+        },
         best.shape[-1],
     )
     patches = resized_crop(best.cpu().float(), boxes.cpu().float(), size).clamp(0, 1)
