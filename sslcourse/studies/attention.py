@@ -9,10 +9,10 @@ from sslcourse.data.images import pick_device
 from sslcourse.studies import trained
 
 # The transformer, and of each method what differs from its recipe (see training/recipes/distillation.py)
-VIT = {"patch": 4, "dim": 96, "depth": 4, "heads": 3}
+VIT, EPOCHS = {"patch": 4, "dim": 96, "depth": 4, "heads": 3}, 8
 RUNS = {
-    "dino": ({"lr": 1e-3, "batch": 64, "epochs": 8}, {}),
-    "supervised": ({"lr": 1e-3, "epochs": 8}, {}),
+    "dino": ({"lr": 1e-3, "batch": 64}, {}),
+    "supervised": ({"lr": 1e-3}, {}),
 }
 SHOWN = 6  # test images of which the record keeps the maps
 
@@ -22,7 +22,9 @@ def study(seed: int):
     "maps" (seed 0): the attention on the first SHOWN test images, image by image, head by head."""
     data = load("toybox")
     runs = {
-        name: trained(name, data, seed, encoder=VIT, changes={"encoder": "vit", **changes}, **arguments)
+        name: trained(
+            name, data, seed, epochs=EPOCHS, encoder=VIT, changes={"encoder": "vit", **changes}, **arguments
+        )
         for name, (changes, arguments) in RUNS.items()
     }
     encoders = {name: run.encoder for name, run in runs.items()}
