@@ -13,6 +13,7 @@ from sslcourse import plots
 from sslcourse.methods.parts.bank import Queue
 from sslcourse.methods.parts.gamut import gamut_bins
 from sslcourse.plots.chapters.gamut import bin_colours
+from sslcourse.plots.chapters.words import lit
 from sslcourse.plots.figure import WIDTH, bundle
 from sslcourse.plots.images import overlay, pixels
 
@@ -48,6 +49,10 @@ FIGURES = {
     "two_branches": lambda c: plots.two_branches(*X[:3], c),
     "crop_pairs": lambda c: plots.crop_pairs(X[0], {"a part": ((0, 0, 16, 16), (4, 4, 8, 8))}, c),
     "histograms": lambda c: plots.histograms({"a": X[:4], "b": X[4:]}, ["crop"] * 4, c),
+    "bag_of_words": lambda c: plots.bag_of_words(X[0], X[1:3], [(0, 0, 8, 8), (4, 4, 6, 6)], c),
+    "painted": lambda c: plots.painted(torch.randint(8, (6, 4, 4)), 8, "ABCDEF", caption=c),
+    "word_patches": lambda c: plots.word_patches({"a": X[:6].unflatten(0, (2, 3))}, {"a": ["1", "2"]}, c),
+    "word_fires": lambda c: plots.word_fires(X[:4], torch.rand(4, 2, 2), X[4:], torch.tensor([[0, 4, 8, 8]] * 4), c),
 }  # fmt: skip
 
 
@@ -349,3 +354,24 @@ def test_byol_is_drawn_and_targets_and_correlations_say_their_numbers():
 def test_a_heatmap_may_go_without_its_numbers():
     shown = plots.heatmap(torch.eye(3), ["a", "b", "c"], [""] * 3, digits=None)
     assert not shown.axes[0].texts and "highest at a" in shown.alt
+
+
+def test_painted_images_have_the_colours_and_the_bags_of_their_words():
+    words = torch.tensor([[[0, 0], [1, 2]], [[2, 2], [2, 2]]])
+    figure = plots.painted(words, 3, ["A", "B"])
+    first = np.asarray(figure.axes[0].images[0].get_array())
+    assert (first[0, 0] == first[0, 1]).all() and (first[0, 0] != first[1, 1]).any()
+    assert "A: 50%, 25%, 25%; B: 0%, 0%, 100%" in figure.alt
+
+
+def test_a_word_that_fires_nowhere_leaves_the_image_dark():
+    image = torch.full((3, 8, 8), 0.5)
+    q = torch.tensor([[1.0, 0.0], [0.0, 0.5]])
+    shown = lit(image, q)
+    assert shown[0, ::4, ::4].tolist() == [pytest.approx([0.5, 0.1]), pytest.approx([0.1, 0.3])]
+    figure = plots.word_fires(image[None], q[None] / 4, image[None], torch.tensor([[2.0, 4.0, 4.0, 4.0]]))
+    frame = figure.axes[0].patches[-1]
+    assert (frame.get_x(), frame.get_width()) == (0.5, 0.5) and frame.get_y() == 2 * 1.08 + 0.25
+    assert "highest q 0.25" in figure.alt
+    brightest = np.asarray(figure.axes[0].images[1].get_array())  # light is beside the highest q of all
+    assert (brightest[0, 0] == 128).all() and (brightest[0, -1] == 26).all()

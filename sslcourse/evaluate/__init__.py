@@ -19,12 +19,13 @@ from sslcourse.evaluate.propagation import propagate, propagation
 from sslcourse.evaluate.score import Score, labelled
 from sslcourse.evaluate.segment import masked, segment
 from sslcourse.evaluate.semisupervised import BASELINES, semisupervised
+from sslcourse.evaluate.words import Firing, firing, place_boxes
 
 __all__ = [
-    "BASELINES", "PROTOCOLS", "Score", "alignment", "attention_overlap", "effective_rank", "extract", "factors", "feature_std",
-    "finetune", "fit_logistic", "health", "knn", "knn_predict", "knn_scores", "linear", "lowshot", "nearest",
-    "neighbours", "on_objects", "propagate", "propagation", "remember", "run_protocols", "segment", "semisupervised",
-    "standardise", "strongest", "subset", "uniformity",
+    "BASELINES", "PROTOCOLS", "Firing", "Score", "alignment", "attention_overlap", "effective_rank", "extract", "factors",
+    "feature_std", "finetune", "firing", "fit_logistic", "health", "knn", "knn_predict", "knn_scores", "linear", "lowshot",
+    "nearest", "neighbours", "on_objects", "place_boxes", "propagate", "propagation", "remember", "run_protocols", "segment",
+    "semisupervised", "standardise", "strongest", "subset", "uniformity",
 ]  # fmt: skip
 
 PROTOCOLS: dict[str, Callable[..., Score | list[Score]]] = {

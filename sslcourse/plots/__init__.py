@@ -8,6 +8,7 @@ from sslcourse.plots.chapters.gamut import gamut
 from sslcourse.plots.chapters.leaks import layout, leak, leaks
 from sslcourse.plots.chapters.queue import follower, in_queue, momentum_contrast, norm_groups, queue
 from sslcourse.plots.chapters.turns import rotation_task
+from sslcourse.plots.chapters.words import bag_of_words, painted, word_fires, word_patches
 from sslcourse.plots.charts import (
     bars,
     confusion,
@@ -26,6 +27,7 @@ __all__ = [
     "PALETTE",
     "Table",
     "attention",
+    "bag_of_words",
     "bar_columns",
     "bars",
     "bootstrap",
@@ -50,6 +52,7 @@ __all__ = [
     "neighbours",
     "norm_groups",
     "overlay",
+    "painted",
     "pipeline",
     "png",
     "pulls",
@@ -65,4 +68,6 @@ __all__ = [
     "two_branches",
     "views",
     "with_alt",
+    "word_fires",
+    "word_patches",
 ]
