@@ -18,10 +18,11 @@ def test_share_and_iou_by_hand():
     mask = torch.zeros(1, 4, 4, dtype=torch.bool)
     mask[0, :2, :2] = mask[0, 0, 2] = True  # all of the first patch, a quarter of the second
     attention = torch.tensor([[[0.5, 0.2, 0.2, 0.1], [0.0, 0.0, 0.0, 1.0]]])  # (1, 2 heads, 4)
-    found = on_objects(attention, mask, kept=0.6)
+    found = on_objects(attention, mask, kept=0.5)
     assert found["share"].tolist() == [pytest.approx([0.55, 0.0])]
-    # head 1 keeps two patches: 1.25 of the object's 1.25 in an area of 2
-    assert found["IoU"][0, 1] == 0 and found["IoU"][0, 0] == pytest.approx(1.25 / 2)
+    # head 1 keeps one patch, 1 of the object's 1.25; with 0.6, two, all 1.25 in an area of 2
+    assert found["IoU"][0, 1] == 0 and found["IoU"][0, 0] == pytest.approx(1 / 1.25)
+    assert on_objects(attention, mask, kept=0.6)["IoU"][0, 0] == pytest.approx(1.25 / 2)
 
 
 def test_a_network_that_looks_everywhere_has_the_area():
