@@ -117,7 +117,7 @@ def parser() -> argparse.ArgumentParser:
         nargs="+",
         default=["knn", "linear"],
         metavar="P",
-        help="knn linear lowshot finetune factors",
+        help="knn linear lowshot finetune segment factors",
     )
     p.add_argument("--seed", type=seed, default=0, metavar="N")
 

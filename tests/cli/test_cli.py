@@ -256,6 +256,14 @@ def test_failures_have_status_one(capsys, monkeypatch):
     assert stop.value.code == 1 and "ZeroDivisionError" in capsys.readouterr().err
 
 
+def test_help_names_every_protocol(capsys):
+    from sslcourse.evaluate import PROTOCOLS
+
+    with pytest.raises(SystemExit):
+        cli.main(["evaluate", "--help"])
+    assert set(PROTOCOLS) <= set(capsys.readouterr().out.split())
+
+
 def test_help_does_not_import_torch():
     code = (
         "import sys; from sslcourse import cli; cli.parser().format_help(); assert 'torch' not in sys.modules"
