@@ -366,7 +366,7 @@ def test_a_record_carries_its_recipes_and_tells_when_they_have_changed(tiny_data
 
 
 # Recorded before records carried their recipes, and not again since
-BEFORE_RECIPES = {"cifar", "cifar_gpu"}
+BEFORE_RECIPES = {"cifar_gpu"}
 
 
 @pytest.mark.parametrize("path", sorted(records.results_dir().glob("*.json")), ids=lambda path: path.stem)
