@@ -51,8 +51,9 @@ def run_protocols(
     unknown = [name for name in names if name not in PROTOCOLS]
     if unknown:
         raise UserError(f"protocol {unknown[0]!r} is unknown: use {', '.join(PROTOCOLS)}")
+    others = {"factors": chosen, "segment": masked}  # what they need of the data; the rest need labels
     for name in names:  # before the first score, for it may take long
-        {"factors": chosen, "segment": masked}.get(name, lambda d, name=name: labelled(d, name))(data)
+        others[name](data) if name in others else labelled(data, name)
     scores: list[Score] = []
     with remember(encoder):
         for name in names:

@@ -96,21 +96,21 @@ def test_rows_of_a_new_method_appear_by_themselves(tmp_path):
 
 def test_a_record_that_nobody_described_has_a_table_too(tmp_path):
     rows = [row("byol", value=0.25), row("byol", "chroma", 29.6), {"note": "no score"}]
-    write(tmp_path, "distillation", rows, seed=0, note="Half of it | by hand.")
+    write(tmp_path, "unheard_of", rows, seed=0, note="Half of it | by hand.")
     found = tables(tmp_path)
-    assert shown(found, "distillation") == [["BYOL", "toybox", "25.0"]]
+    assert shown(found, "unheard_of") == [["BYOL", "toybox", "25.0"]]
     assert "commit abc, seed 0, CPU, 2026-01-02, 2 min. Half of it" in markdown(found)
     assert r"Half of it \| by hand." in found[-1]["rows"][0]  # a bar would end the cell
 
 
 def test_worlds_and_settings_are_never_averaged(tmp_path):
     two = [row("byol", value=0.25), row("byol", value=0.75, data="toybox-sky")]
-    write(tmp_path, "distillation", two)
-    assert shown(tables(tmp_path), "distillation") == [
+    write(tmp_path, "unheard_of", two)
+    assert shown(tables(tmp_path), "unheard_of") == [
         ["BYOL", "toybox", "25.0"],
         ["BYOL", "toybox-sky", "75.0"],
     ]
-    write(tmp_path, "distillation", [row("byol", rate=1), row("byol", rate=2)])
+    write(tmp_path, "unheard_of", [row("byol", rate=1), row("byol", rate=2)])
     assert [table["title"] for table in tables(tmp_path)] == ["Where the numbers come from"]
     write(tmp_path, "structure", [row("jigsaw", gap=0), row("jigsaw", gap=4)])
     with pytest.raises(UserError, match=r"Chapter one: structure: two numbers for .*jigsaw.*printed.py"):
