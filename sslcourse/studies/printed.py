@@ -196,7 +196,7 @@ TABLES = (
           note="*control*: the pretext task on images in which only the leak is left; `sslcourse shortcuts` lists them. For\n"
                "architecture the pretext task is the share of the hidden pixels' variance that is explained."),
     Table("Real images: 5,000 of CIFAR-10", "cifar", told=("data",),
-          note=f"The recipes of Toybox. {FEW}"),
+          note=f"Recipes for photographs where there are any, else those of Toybox. {FEW}"),
     Table("Real images on a GPU: all of CIFAR-10", "cifar_gpu", told=("data",), where={"kind": ("score",)}),
     Table("Real images on a GPU: as it learns", "cifar_gpu", ("epoch",), across=(), where={"kind": ("curve",)},
           values=(Value("minutes", "minutes", 1), Value("knn", "k-NN"), Value("loss", "loss", 1, 3))),
