@@ -76,11 +76,11 @@ def segment(
     def measure(net: Callable) -> list[Result]:
         with _evaluating(net, device), torch.no_grad():
             features, truth = at_points(net)
-            weights, bias = fit_logistic(standardise(features)[0], truth, len(names), strengths)
-            # of features as they are: w.(x - mean) / scale + b
-            mean, scale = features.mean(0), (features.std(0, correction=0)).clamp_min(1e-6)
-            weights = weights / scale[:, None]
-            bias = bias - mean @ weights
+            ends = torch.stack([torch.zeros_like(features[0]), torch.ones_like(features[0])])
+            standard, (zero, one) = standardise(features, ends)
+            weights, bias = fit_logistic(standard, truth, len(names), strengths)
+            bias = bias + zero @ weights  # for features as they are: x becomes zero + (one - zero) x
+            weights = weights * (one - zero)[:, None]
             on_val = ious(net, data.val, weights, bias).nanmean(1).tolist()
             best = on_val.index(max(on_val))  # the first of equals: the strongest
             on_test = ious(net, data.test, weights[best : best + 1], bias[best : best + 1])[0]
